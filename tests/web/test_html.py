@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from PIL import Image
@@ -40,8 +41,6 @@ def test_job_view__draws_the_map_as_far_as_it_is_filled() -> None:
 
 
 def test_data_view__names_what_is_to_be_mended(photos: Path, tmp_path: Path) -> None:
-    import shutil
-
     assert "No damaged files" in html.data_view(index(photos))
     root = shutil.copytree(photos, tmp_path / "photos")
     (root / "lying" / "broken.png").write_bytes(b"no picture")
@@ -49,6 +48,28 @@ def test_data_view__names_what_is_to_be_mended(photos: Path, tmp_path: Path) -> 
     shown = html.data_view(index(root))
     assert "files that cannot be used: 1, such as lying/broken.png" in shown
     assert "exact duplicates in two classes: 1" in shown
+
+
+def test_data_view__of_labels_and_of_numbers(photos: Path, tmp_path: Path) -> None:
+    rows = [
+        (f"{k}/{i}.png", "a;b" if i % 2 else k, i) for k in ("lying", "standing") for i in range(8)
+    ]
+    rows += [(f"standing/copy{i}.png", "", 20 + i) for i in range(4)]
+    root = tmp_path / "photos"
+    shutil.copytree(photos, root)
+    for i in range(4):
+        shutil.copy(root / "lying" / f"{i}.png", root / "standing" / f"copy{i}.png")
+    table = root / "t.csv"
+    table.write_text("image,tags,age\n" + "\n".join(f"{a},{b},{c}" for a, b, c in rows))
+    shown = html.data_view(index(table, multi_label=";"))
+    assert "20 images, 4 labels" in shown
+    assert "4 images without a label" in shown
+    assert "with different labels: 4" in shown
+    shown = html.data_view(index(table, target_column="age"))
+    assert "20 images, a number each" in shown
+    assert "Numbers from 0 to 23" in shown
+    assert "with different numbers: 4" in shown
+    assert "<svg" not in shown
 
 
 def test_job_view__shows_every_stage_from_the_first_second_and_the_time_left() -> None:

@@ -232,6 +232,47 @@ def test_page__a_first_visit_types_a_folder_starts_and_reads_the_answer(
     page.locator("#profile svg").wait_for()
 
 
+def test_page__a_table_offers_its_columns_and_is_fitted_on_several_labels(
+    visit: Callable[..., Any],
+    photos: Path,
+    tmp_path: Path,
+    layout_faults: Callable[[Any], list[str]],
+    grave: Grave,
+) -> None:
+    with zipfile.ZipFile(tmp_path / "tagged.zip", "w") as members:
+        rows = ["image,tags,age"]
+        for i in range(8):
+            for k, name in enumerate(("lying", "standing")):
+                members.write(photos / name / f"{i}.png", f"pictures/{name}{i}.png")
+                tag = f"{name};grey" if i % 2 else name
+                rows.append(f"pictures/{name}{i}.png,{tag},{i + 10 * k}")
+        members.writestr("tagged.csv", "\n".join(rows))
+    page = visit(390, 844, "dark", is_phone=True)
+    form = page.locator("#columns")
+    sync_api.expect(form).to_be_hidden()
+    drop(page, tmp_path / "tagged.zip")
+    page.locator("#found h2", has_text="16 images, 3 labels").wait_for()
+    sync_api.expect(page.get_by_label("Several labels, in one column")).to_be_checked()
+    sync_api.expect(page.get_by_label("What separates the labels")).to_have_value(";")
+    assert layout_faults(page) == []
+    assert grave(page) == []
+    page.get_by_label("A number").check()
+    sync_api.expect(page.get_by_label("What separates the labels")).to_be_hidden()
+    sync_api.expect(page.get_by_label("Number column")).to_have_value("age")
+    page.get_by_role("button", name="Look at the data").tap()
+    page.locator("#found .hs-alert", has_text="20 images or more").wait_for()
+    page.get_by_label("Several labels, a column each").check()
+    start_button(page).tap()
+    page.locator(".hs-alert", has_text="“Label columns”").wait_for()
+    page.get_by_label("Several labels, in one column").check()
+    sync_api.expect(page.locator(".hs-alert")).to_have_count(0)
+    start_button(page).tap()
+    assert "precision" in answer(page)
+    page.get_by_role("button", name="Predict with it").tap()
+    drop(page, photos / "lying" / "3.png")
+    page.locator(".hs-card .hs-bars tr").nth(2).wait_for()
+
+
 def test_page__sample_data_is_one_click_away(visit: Callable[..., Any]) -> None:
     pytest.importorskip("skimage", reason="the extra demo is not installed")
     page = visit()
@@ -438,7 +479,7 @@ def test_page__hostile_names_stay_text(
     page.get_by_text("16 images, 2 classes").wait_for()
     folder_field(page).fill(f"{tmp_path}/none{attack}")
     page.wait_for_timeout(1_500)  # the choices follow what is typed
-    page.get_by_label("Open a folder inside it").click()
+    page.get_by_label("Open a folder or a table inside it").click()
     page.get_by_role("option", name=".. (one up)").click()
     sync_api.expect(folder_field(page)).to_have_value(str(tmp_path))
     folder_field(page).fill("~nobody-here/photos")

@@ -72,6 +72,14 @@ def list_annotations(
     return found
 
 
+def annotated_table(path: Path) -> Table:
+    """The table that a file of annotations becomes.
+
+    Raises DataError as of `list_annotations`.
+    """
+    return _read(path)[0]
+
+
 def annotated_cells(
     path: Path, column: str, *, image_column: str | None = None
 ) -> dict[str, str] | None:

@@ -24,7 +24,7 @@ _MAX_UNPACKED_BYTES = 8 << 30
 _MAX_MEMBERS = 1_000_000
 # Images are already compressed; larger content with a ratio of a hundred is a zip bomb.
 _BOMB_RATIO, _BOMB_BYTES = 100, 64 << 20
-_LITTER = frozenset(["__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"])
+LITTER = frozenset(["__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"])
 
 
 def download(
@@ -111,10 +111,10 @@ def data_root(folder: Path) -> Path:
     leave in archives are ignored.
     """
     while True:
-        inside = [p for p in folder.iterdir() if p.name not in _LITTER]
+        inside = [p for p in folder.iterdir() if p.name not in LITTER]
         if len(inside) != 1 or not inside[0].is_dir():
             return folder
-        if not any(p.is_dir() for p in inside[0].iterdir() if p.name not in _LITTER):
+        if not any(p.is_dir() for p in inside[0].iterdir() if p.name not in LITTER):
             return folder
         folder = inside[0]
 

@@ -119,6 +119,16 @@ def shown_labels(names: Iterable[str]) -> str:
     return JOIN.join(names) or NO_LABEL
 
 
+def are_flags(cells: Iterable[str]) -> bool:
+    """Whether all are 1 or 0, or true and false, yes and no."""
+    return {cell.lower() for cell in cells} <= _YES | _NO
+
+
+def are_numbers(cells: Iterable[str]) -> bool:
+    """Whether all are finite numbers."""
+    return all(_NUMBER.fullmatch(cell) and math.isfinite(float(cell)) for cell in cells)
+
+
 def read_targets(
     table: Table, asked: TargetColumns, label: int, others: Collection[int] = ()
 ) -> tuple[list[Target], list[str]]:
@@ -399,6 +409,17 @@ def target_hint(labels: Sequence[str]) -> str:
 
 def _separated(labels: Sequence[str], fewest: int = 2) -> str:
     """The separator that seems to stand between labels in the cells, as a hint; else ""."""
+    separator, example, n = find_separator(labels, fewest)
+    if not separator:
+        return ""
+    return (
+        f"{counted(n, 'label')} {'holds' if n == 1 else 'hold'} {separator!r} (such as {shown(example, 60)}): "
+        f"{argument('multi_label', separator)} takes them as several labels of an image"
+    )
+
+
+def find_separator(labels: Sequence[str], fewest: int = 2) -> tuple[str, str, int]:
+    """What seems to stand between labels in the cells, a cell with it, and how many differ; "" where nothing does."""
     sizes = Counter(filter(None, labels))
     for separator in SEPARATORS:
         joined = [label for label in sizes if separator in label]
@@ -407,9 +428,5 @@ def _separated(labels: Sequence[str], fewest: int = 2) -> str:
         )
         again = sum(n > 1 for part, n in parts.items())
         if len(joined) >= fewest and 2 * again >= len(parts):
-            return (
-                f"{counted(len(joined), 'label')} {'holds' if len(joined) == 1 else 'hold'} "
-                f"{separator!r} (such as {shown(max(joined, key=lambda x: sizes[x]), 60)}): "
-                f"{argument('multi_label', separator)} takes them as several labels of an image"
-            )
-    return ""
+            return separator, max(joined, key=lambda x: sizes[x]), len(joined)
+    return "", "", 0

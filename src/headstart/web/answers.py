@@ -47,11 +47,16 @@ FIELDS = {
     "metric": "Metric to optimise",
     "prefer": "Prefer",
     "seed": "Seed",
+    "image_column": "Image column",
     "kernel": "The same as text",
+    "label_column": "Label column",
+    "label_columns": "Label columns",
     "merge_labels": "Make labels that look the same one class",
+    "multi_label": "What separates the labels",
     "out": "Name of the run",
     "resolutions": "Resolutions in pixels",
     "tap": "At the layer",
+    "target_column": "Number column",
     "test_size": "Share held out for the test",
 }
 

@@ -18,6 +18,7 @@ from headstart.data.labels import name_classes
 from headstart.data.records import UNEVEN
 from headstart.plots.svg import printable
 from headstart.progress import share_done
+from headstart.runs.predictions import written_number
 from headstart.runs.report import figures, words
 from headstart.wording import rough_time
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from headstart.data import Index
     from headstart.data.summary import DataSummary, Duplicates
+    from headstart.data.targets import Kind
     from headstart.web.jobs import Job
 
 STATES = {
@@ -264,35 +266,58 @@ def data_view(index: Index) -> Markup:
         (data.n_val, "to validate on"),
         (data.n_test, "to test on"),
     )
-    head = Markup("<h2>{}, {}</h2><p>{}</p><p>Classes: {}.</p>").format(
+    what, named = _targets(index)
+    head = Markup("<h2>{}, {}</h2><p>{}</p><p>{}.</p>").format(
         words.plural(data.n_examples, "image"),
-        words.plural(len(data.classes), "class", "classes"),
+        what,
         ", ".join(f"{n:,} {use}" for n, use in uses if n)
         + (f"; {words.plural(data.n_groups, 'group')}" if data.n_groups else ""),
-        text(name_classes(index.classes)),
+        text(named),
     )
-    found = _items(_findings(data)) or note("No damaged files, no duplicates, no uneven classes.")
+    kind = index.kind
+    nothing = "No damaged files, no duplicates, no uneven classes."
+    if kind != "classes":
+        nothing = "No damaged files, no duplicates."
+    found = _items(_findings(data, kind)) or note(nothing)
+    if kind == "numbers":
+        return head + found
+    each = "label" if kind == "labels" else "class"
     svg = Markup('<div class="hs-scroll" tabindex="0" role="region" aria-label="Images of each'
-                 ' class">{}</div>').format(Markup(figures.sizes(data)))  # fmt: skip
+                 ' {}">{}</div>').format(each, Markup(figures.sizes(data, each)))  # fmt: skip
     return head + found + svg
 
 
-def _findings(data: DataSummary) -> Iterable[str]:
+def _targets(index: Index) -> tuple[str, str]:
+    """How many classes or labels there are, and their names; of numbers, their range."""
+    n = len(index.classes)
+    if index.kind == "classes":
+        return words.plural(n, "class", "classes"), f"Classes: {name_classes(index.classes)}"
+    if index.kind == "labels":
+        without = sum(not r.target for r in index.records)
+        more = f"; {words.plural(without, 'image')} without a label" if without else ""
+        return words.plural(n, "label"), f"Labels: {name_classes(index.classes)}{more}"
+    values = sorted(r.target for r in index.records if isinstance(r.target, float))
+    low, middle, high = (written_number(values[i]) for i in (0, len(values) // 2, -1))
+    return "a number each", f"Numbers from {low} to {high}, median {middle}"
+
+
+def _findings(data: DataSummary, kind: Kind) -> Iterable[str]:
     """What to know before training, the gravest first."""
-    for kind, groups in (("exact", data.exact_duplicates), ("near", data.near_duplicates)):
+    unlike_in = {"classes": "in two classes"}.get(kind, f"with different {kind}")
+    for same, groups in (("exact", data.exact_duplicates), ("near", data.near_duplicates)):
         across = [g for g in groups if g.straddles]
         unlike = [g for g in groups if g.conflicting]
         if across:
-            yield f"{kind} duplicates across the split: {len(across)}, such as {_names(across[0])}"
+            yield f"{same} duplicates across the split: {len(across)}, such as {_names(across[0])}"
         if unlike:
-            yield f"{kind} duplicates in two classes: {len(unlike)}, such as {_names(unlike[0])}"
+            yield f"{same} duplicates {unlike_in}: {len(unlike)}, such as {_names(unlike[0])}"
         if rest := len(groups) - len(across):
-            yield f"{kind} duplicates on one side of the split: {rest}"
+            yield f"{same} duplicates on one side of the split: {rest}"
     broken = data.quarantine
     if broken:
         first = broken[0]
         yield f"files that cannot be used: {len(broken)}, such as {first.name}: {first.reason}"
-    if data.imbalance > UNEVEN:
+    if kind == "classes" and data.imbalance > UNEVEN:
         yield f"the largest class has {data.imbalance:.1f} times as many images as the smallest"
     yield from data.notes
 

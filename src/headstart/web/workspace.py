@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.data.archives import data_root, unpack_zip
+from headstart.data.archives import LITTER, data_root, unpack_zip
+from headstart.data.offered import offered_columns
 from headstart.errors import DataError, HeadstartError, RunError, one_line
 from headstart.files import digest_file
 from headstart.home import expand
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from headstart.runs.run import Run
 
 UPLOADS = "uploads"
+TABLES = frozenset({".csv", ".tsv", ".parquet", ".pq", ".json", ".jsonl"})
 MAX_UPLOAD_GB = 2
 N_FOLDERS = 500
 
@@ -94,7 +96,7 @@ class Workspace:
         return self._images(folder, (folder / METRICS).stat().st_mtime_ns, self._run)
 
     def unpack(self, archive: Path) -> Path:
-        """The folder of pictures in an uploaded zip; the same bytes are unpacked once.
+        """The folder of pictures in an uploaded zip, or the table beside them; the same bytes are unpacked once.
 
         Raises DataError where the archive is damaged, dangerous or too large.
         """
@@ -104,7 +106,8 @@ class Workspace:
         with self._unpack_lock:
             if not folder.is_dir():
                 unpack_zip(archive, folder, name=archive.name)
-        return data_root(folder)
+        root = data_root(folder)
+        return _only_table(root) or root
 
 
 def folder_at(text: str) -> Path:
@@ -128,6 +131,24 @@ def folders_in(path: Path) -> list[str]:
             f"cannot look into {one_line(str(path))} ({reason}): give another folder"
         ) from error
     return sorted(found, key=str.lower)[:N_FOLDERS]
+
+
+def tables_in(path: Path) -> list[str]:
+    """Names of the tables in a folder that `folders_in` can read."""
+    found = [p.name for p in path.iterdir() if p.suffix.lower() in TABLES and p.is_file()]
+    return sorted((n for n in found if not n.startswith(".")), key=str.lower)[:N_FOLDERS]
+
+
+def _only_table(folder: Path) -> Path | None:
+    """The table that says what is in the pictures beside it, as class folders do not."""
+    if offered_columns(str(folder)) is not None:  # annotations, which are found by themselves
+        return None
+    folders, tables = [f for f in folders_in(folder) if f not in LITTER], tables_in(folder)
+    if not tables and len(folders) == 1:
+        return _only_table(folder / folders[0])
+    if len(tables) == 1 and len(folders) < 2 and offered_columns(str(folder / tables[0])):
+        return folder / tables[0]
+    return None
 
 
 def backbones_here() -> list[str]:

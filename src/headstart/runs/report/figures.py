@@ -201,8 +201,8 @@ def reliability(metrics: FitResult) -> str | None:
     )
 
 
-def sizes(data: DataSummary) -> str:
-    """Images a class in each split; the largest and the smallest classes of a long list."""
+def sizes(data: DataSummary, each: str = "class") -> str:
+    """Images of each class, or label, in each split; the largest and the smallest of a long list."""
     rows = sorted(data.classes, key=lambda c: -(c.n_train + c.n_val + c.n_test))
     if len(rows) > N_BARS:
         rows = [*rows[: N_BARS // 2], *rows[-N_BARS // 2 :]]
@@ -217,8 +217,8 @@ def sizes(data: DataSummary) -> str:
         [list(row) for row in zip(*shown.values(), strict=True)],
         list(shown),
         name="figure-sizes",
-        title=f"{data.noun.capitalize()}s in each class",
-        description="Their numbers in each class by split, the largest class first.",
+        title=f"{data.noun.capitalize()}s {'in' if each == 'class' else 'with'} each {each}",
+        description=f"Their numbers for each {each} by split, the largest first.",
     )
 
 

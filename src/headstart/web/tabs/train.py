@@ -13,16 +13,27 @@ from markupsafe import Markup
 
 from headstart.data.layout import CLASSES_FROM
 from headstart.data.named import require_there
+from headstart.data.offered import offered_columns
 from headstart.errors import InputError
 from headstart.web import html
 from headstart.web.answers import answered, at_once, describe, quiet
 from headstart.web.jobs import Job, Jobs
+from headstart.web.tabs.columns import (
+    N_FIELDS,
+    SEPARATOR,
+    asked,
+    columns_form,
+    offer,
+    turn,
+    usual_choice,
+)
 from headstart.web.workspace import (
     MAX_UPLOAD_GB,
     Workspace,
     backbones_here,
     folder_at,
     folders_in,
+    tables_in,
 )
 
 UP = ".. (one up)"
@@ -68,12 +79,15 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
                 placeholder="/home/me/photos",
                 elem_id="folder",
             )
-            inside = gr.Dropdown(label="Open a folder inside it", choices=_folders(""), value=None)
+            inside = gr.Dropdown(
+                label="Open a folder or a table inside it", choices=_folders(""), value=None
+            )
             archive = gr.File(
                 label=f"Or drop a zip of at most {MAX_UPLOAD_GB} GB",
                 file_types=[".zip"],
                 height=140,
             )
+            table, columns = columns_form()
             look = gr.Button("Look at the data", elem_id="look")
             with gr.Accordion("Settings", open=False):
                 backbone = gr.Dropdown(
@@ -141,6 +155,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
 
     reading = [share, seed, classes_from, merge, group_by, group_column]
     settings = [backbone, sizes, budget, metric, prefer, *reading]
+    looked_at = [folder, *reading, *columns]
     inside.select(_opened, [folder, inside], [folder, inside, wrong, found], **at_once())
     # While it is typed, not when it is left: Gradio fails where the choices of an open list change.
     folder.change(
@@ -148,26 +163,33 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
         trigger_mode="always_last", **at_once(),
     )  # fmt: skip
     folder.blur(_missing, folder, wrong, **at_once())
+    folder.change(offer, folder, [table, *columns], trigger_mode="always_last", **at_once())
+    columns[0].input(turn, [folder, columns[0]], columns[1:4], **at_once())
     # What was said of other data or settings is gone once these are changed.
     changed: list[tuple[Any, str]] = [(f, WITHOUT_ALERTS) for f in (name, *settings)]
     for field, js in (*changed, (folder, WHERE_TYPED)):
         field.change(None, [wrong, found], [wrong, found], js=js)
+    for field in columns:  # which the page fills in, too, beside an answer
+        field.input(None, [wrong, found], [wrong, found], js=WITHOUT_ALERTS)
     for sample, button in samples.items():
         button.click(lambda name=sample: (name, ""), None, [folder, wrong], **quiet()).then(
-            _look, [folder, *reading], found, api_visibility="private"
+            _look, looked_at, found, api_visibility="private"
         )
     archive.upload(
         _unpacker(work), [archive, *reading], [folder, found], show_progress_on=found,
         api_visibility="private",
     )  # fmt: skip
-    look.click(_look, [folder, *reading], found, api_visibility="private").then(
+    look.click(_look, looked_at, found, api_visibility="private").then(
         lambda: "",
         None,
         wrong,
         **at_once(),  # its answer stands beside, not twice
     )
     start.click(
-        _starter(work, jobs), [folder, archive, name, *settings], [listed, wrong], **quiet()
+        _starter(work, jobs),
+        [folder, archive, name, *settings, *columns],
+        [listed, wrong],
+        **quiet(),
     )
     stop.click(_stopper(jobs), listed, wrong, **at_once())
     tick = _ticker(work, jobs)
@@ -182,7 +204,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
 def _folders(text: str) -> list[str]:
     """What can be opened from the folder that was typed; only its parent where it cannot be read."""
     try:
-        return [UP, *folders_in(folder_at(text))]
+        return [UP, *folders_in(folder_at(text)), *tables_in(folder_at(text))]
     except InputError:
         return [UP]
 
@@ -208,7 +230,8 @@ def _opened(text: str, chosen: str | None) -> tuple[Any, Any, str, Any]:
     try:
         here = folder_at(text)
         there = here.parent if chosen == UP else here / (chosen or "")
-        folders_in(there)
+        if not there.is_file():
+            folders_in(there)
     except Exception as error:
         return text, gr.Dropdown(value=None), html.alert(describe(error)), gr.skip()
     return str(there), gr.Dropdown(value=None), "", NOT_LOOKED
@@ -232,8 +255,10 @@ def _unpacker(work: Workspace) -> Callable[..., tuple[Any, str]]:
             folder = str(work.unpack(Path(archive)))
         except Exception as error:
             return "", html.alert(describe(error))
+        # The columns in the form may be those of other data.
+        columns = usual_choice(offered_columns(folder))
         reading = (share, seed, classes_from, merge, group_by, group_column)
-        return folder, _look(folder, *reading, progress)
+        return folder, _look(folder, *reading, *columns, progress)
 
     return unpack
 
@@ -247,6 +272,11 @@ def _look(
     merge: bool,
     group_by: str,
     group_column: str,
+    task: str | None = None,
+    column: str | None = None,
+    separator: str = SEPARATOR,
+    labels: list[str] | None = None,
+    image: str | None = None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> str:
     """What is in the data."""
@@ -259,9 +289,11 @@ def _look(
     def tell(stage: str, done: int, total: int) -> None:
         progress((done, total), desc=stage)
 
+    data = _data(folder)
     found = index(
-        _data(folder),
+        data,
         **_reading(share, seed, classes_from, merge, group_by, group_column),
+        **asked(data, task, column, separator, labels, image),
         cache=cache_folder(),
         progress=tell,
     )
@@ -299,10 +331,11 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
         budget: str,
         metric: str,
         prefer: str,
-        *reading: Any,
+        *reading_and_columns: Any,
     ) -> tuple[Any, str]:
         from headstart.wording import parse_seconds
 
+        reading, columns = reading_and_columns[:-N_FIELDS], reading_and_columns[-N_FIELDS:]
         try:
             settings: dict[str, Any] = {
                 "backbone": ",".join(backbones),
@@ -315,9 +348,11 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
             data = _data(folder)
             if not data and archive is not None:  # started before the zip was looked at
                 data = str(work.unpack(Path(archive)))
+                columns = usual_choice(offered_columns(data))
             if not data:
                 raise InputError(NO_DATA)
             require_there(data)
+            settings |= asked(data, *columns)
             request: dict[str, Any] = {"name": name.strip(), "settings": settings}
             under_way = jobs.find(data, **request)
             job = under_way or jobs.start(data, **request)
