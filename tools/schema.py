@@ -1,4 +1,4 @@
-"""Write the JSON Schema of all results to docs/results.schema.json: ``python tools/schema.py``."""
+"""Write the JSON Schema of results and of the files of a run: ``python tools/schema.py``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 from headstart.course import result_types as course_types
 from headstart.experiments.experiment import result_types
 from headstart.results import json_schema
+from headstart.runs.heldout import HeldOutFile
+from headstart.runs.model_file import ModelFile
+from headstart.runs.reader_files import TextFile
 from headstart.runs.result import FitResult
 from headstart.runs.retrieval import SimilarResult
+from headstart.runs.run_file import ImageRunFile, TextRunFile
 from headstart.runs.side_by_side import ComparedRuns
 from headstart.runs.target_result import TargetResult
 
@@ -23,6 +27,11 @@ if __name__ == "__main__":
                 TargetResult,
                 ComparedRuns,
                 SimilarResult,
+                ImageRunFile,
+                TextRunFile,
+                ModelFile,
+                TextFile,
+                HeldOutFile,
                 *result_types(),
                 *course_types(),
             ),

@@ -130,8 +130,8 @@ def decode(text: str | bytes, kind: type[R], where: str = "the result") -> R:
     return found
 
 
-def write(path: Path, result: Result) -> None:
-    """Write a result as JSON; the file holds either its old bytes or all the new ones.
+def write(path: Path, result: msgspec.Struct) -> None:
+    """Write a result, or another type, as JSON; the file holds either its old bytes or all the new ones.
 
     Raises OutputError where the folder is read-only, or the disk is full.
     """
@@ -158,8 +158,10 @@ def json_schema(*kinds: type[msgspec.Struct]) -> dict[str, Any]:
     for kind in _classes(msgspec.inspect.multi_type_info(kinds)):
         found = definitions.get(f"{kind.__module__}.{kind.__qualname__}")
         properties = (found or definitions[kind.__name__]).get("properties", {})
+        fields = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else ()
+        written = {field.name: field.encode_name for field in fields}
         for name, text in _comments(kind).items():
-            properties[name]["description"] = text
+            properties[written.get(name, name)]["description"] = text
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Results of Headstart",

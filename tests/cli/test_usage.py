@@ -50,7 +50,7 @@ def test_usage__is_one_line_in_our_words(
 
 
 TEXTS = {"backbone": {"kind": "text", "name": "Linear SVM on TF-IDF"}, "settings": {}}
-LABELS = {"backbone": {"name": "embedded"}, "settings": {"multi_label": ","}}
+LABELS = {"backbone": {"name": "embedded"}, "settings": {"label_columns": "is_*"}}
 IMAGES = {"backbone": {"name": "embedded"}, "settings": {"multi_label": None}}
 
 

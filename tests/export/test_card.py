@@ -18,7 +18,7 @@ from headstart.runs.run import Run
 def test_card__has_figures_intervals_digests_and_licence(run: Run) -> None:
     text = card_text(run)
     assert str(run.metrics.test.accuracy) in text
-    for digest in (run.settings["backbone"]["digest"], run.settings["data"]["digest"]):
+    for digest in (run.provenance.backbone.digest, run.provenance.data.digest):
         assert digest in text
     assert "not stated (a local file)" in text
     for heading in ("Use", "Data", "Measured", "Classes", "Limits", "Licence"):

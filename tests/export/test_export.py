@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -21,7 +22,7 @@ from headstart.backbones import Preprocessing
 from headstart.errors import DataError, HeadstartError, InputError, OutputError, WeightsError
 from headstart.export import FromPictures, checking, export, open_classifier
 from headstart.export import __all__ as public
-from headstart.export.bundle import read_facts
+from headstart.export.bundle import read_bundle
 from headstart.export.caution import CautiousClassifier, check_caution
 from headstart.export.crop import Crop, cut_out, onnx_text
 from headstart.export.network import Classifier, input_names, load_backbones
@@ -152,7 +153,7 @@ def test_safetensors__another_files_weights_are_refused(run: Run, tmp_path: Path
 
     out = tmp_path / "m.safetensors"
     export(run, to="safetensors", out=out, n_check=1)
-    facts, tensors = read_facts(out), load_file(out)
+    facts, tensors = msgspec.to_builtins(read_bundle(out)), load_file(out)
     name = next(k for k in tensors if k.endswith("weight") and tensors[k].dtype == torch.float32)
     tensors[name] = tensors[name] + 1
     save_file(tensors, out, metadata={"headstart": json.dumps(facts)})
@@ -305,11 +306,11 @@ def test_export__the_file_refuses_as_predict_does(
         run, to=to, out=out, takes="tensors", images=photos, n_check=9, cache=store, **CAUTION
     )
     assert made.check.n_same_caution == 9
-    assert [o["name"] for o in made.facts["more_outputs"]] == ["answered", "label_set", "novelty"]
+    assert [o.name for o in made.facts.more_outputs] == ["answered", "label_set", "novelty"]
     said = run.predict([*images], **CAUTION)
-    facts = made.facts["caution"]
-    assert facts["novelty"] == CAUTION["novelty"]
-    assert 0 <= facts["answer_from"] <= 1
+    facts = made.facts.caution
+    assert facts.novelty == CAUTION["novelty"]
+    assert 0 <= facts.answer_from <= 1
     assert "where it is false, give no answer" in made.card.read_text()
     module = CautiousClassifier(
         Classifier(run.model, load_backbones(run.model)), run.careful(Caution(**CAUTION))

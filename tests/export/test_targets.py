@@ -17,6 +17,7 @@ import headstart
 from headstart.export import FromPictures, export, open_classifier
 from headstart.export.network import Classifier, load_backbones
 from headstart.runs.run import Run
+from headstart.runs.settings import FitSettings
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +47,11 @@ def fitted(
     table: Path, run: Run, store: Path, factory: pytest.TempPathFactory, **targets: Any
 ) -> Run:
     """With the network of the run on classes."""
-    kept = run.settings["settings"]
+    kept = run.settings
+    assert isinstance(kept, FitSettings)
     return headstart.fit(
-        table, out=factory.mktemp("runs") / "targets", cache=store, weights=kept["weights"],
-        arch=kept["arch"], resolutions=(64,), n_folds=3, precision="float32", **targets,
+        table, out=factory.mktemp("runs") / "targets", cache=store, weights=kept.weights,
+        arch=kept.arch, resolutions=(64,), n_folds=3, precision="float32", **targets,
     )  # fmt: skip
 
 
@@ -88,7 +90,7 @@ def test_onnx__gives_a_number_in_whole_detail(
 ) -> None:
     out = tmp_path / "number.onnx"
     made = export(number, out=out, images=photos, n_check=2, cache=store)
-    assert made.facts["output"]["dtype"] == "float64"
+    assert made.facts.output.dtype == "float64"
     picture = sorted(photos.glob("*/0.png"))[0]
     [value] = onnxruntime.InferenceSession(out).run(
         None, {"images": np.array(Image.open(picture))[None]}
@@ -109,7 +111,7 @@ def test_safetensors__opens_as_what_it_was(
         made = export(
             run, to="safetensors", takes="tensors", out=out, images=photos, n_check=2, cache=store
         )
-        assert made.facts["output"]["name"] == output
+        assert made.facts.output.name == output
         again = FromPictures(open_classifier(out))
         own = FromPictures(Classifier(run.model, load_backbones(run.model)))
         with torch.inference_mode():

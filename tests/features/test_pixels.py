@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,7 +45,7 @@ def test_crops__lie_within_one_grey_level_of_the_reference(
 ) -> None:
     path = tmp_path / "picture.jpg"
     picture().convert(mode).save(path, quality=95)
-    at = dataclasses.replace(PREPROCESSING, interpolation=interpolation, crop_mode=crop_mode)
+    at = msgspec.structs.replace(PREPROCESSING, interpolation=interpolation, crop_mode=crop_mode)
     assert difference(path, at).max() <= 1
 
 
@@ -71,7 +71,7 @@ def _between(crop: np.ndarray, whole: np.ndarray, shift: float) -> np.ndarray:
 def test_crops__of_a_thin_image_are_those_of_the_whole_one(
     tmp_path: Path, interpolation: str, size: tuple[int, int]
 ) -> None:
-    at = dataclasses.replace(PREPROCESSING, interpolation=interpolation, crop_pct=1.0)
+    at = msgspec.structs.replace(PREPROCESSING, interpolation=interpolation, crop_pct=1.0)
     y, x = np.mgrid[: size[1], : size[0]]
     waves = 127 + 60 * np.sin(x * 2 * np.pi / (1.7 * size[1])) + 60 * y / size[1]
     image = Image.fromarray(np.repeat(waves[..., None], 3, axis=2).astype(np.uint8))
@@ -105,7 +105,7 @@ def test_crops__of_an_ordinary_image_are_those_of_earlier_versions(tmp_path: Pat
     assert centre_window(image.size, PREPROCESSING) == (0, 0, 640, 40)
     assert centre_window((642, 40), PREPROCESSING) == (1, 0, 641, 40)
     assert centre_window((641, 40), PREPROCESSING) == (0, 0, 641, 40)
-    squash = dataclasses.replace(PREPROCESSING, crop_mode="squash")
+    squash = msgspec.structs.replace(PREPROCESSING, crop_mode="squash")
     assert centre_window((9000, 1), squash) == (0, 0, 9000, 1)
 
 
@@ -116,7 +116,7 @@ def test_crops__of_a_very_thin_image_are_quick(
 ) -> None:
     path = tmp_path / "thin.png"
     Image.new("RGB", size, (9, 90, 200)).save(path)
-    at = dataclasses.replace(PREPROCESSING, crop_mode=crop_mode)
+    at = msgspec.structs.replace(PREPROCESSING, crop_mode=crop_mode)
     for crop in (*crops(path, [at]), to_uint8(read_rgb(path), at)):
         assert np.abs(crop.astype(int) - (9, 90, 200)).max() <= 1
 

@@ -185,11 +185,12 @@ def test_report__shows_when_to_answer(run: Run) -> None:
     found = run.metrics.reliability
     assert found is not None
     assert found.n == run.metrics.n_judged
-    page = render(run.settings, run.metrics, {})
+    provenance = msgspec.to_builtins(run.provenance)
+    page = render(provenance, run.metrics, {})
     headings = ("When to answer", "A map of the training images", "Parts of the data", "Shortcuts")
     assert all(heading in page for heading in headings)
     without = msgspec.structs.replace(run.metrics, reliability=None, checks=None)
-    older = render(run.settings, without, {})
+    older = render(provenance, without, {})
     assert not any(heading in older for heading in headings)
 
 

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 import headstart
 from headstart.backbones import load
-from headstart.backbones.backbone import Preprocessing
 from headstart.data import Index, index
 from headstart.errors import InputError
 from headstart.export.crop import Crop
@@ -56,7 +55,8 @@ def test_fit__a_run_with_another_crop_predicts_as_it_was_tested(
     run = headstart.fit(
         edges, crop="squash", resolutions=(64,), out=tmp_path / "run", cache=tmp_path / "cache"
     )
-    own = Preprocessing.from_dict(run.model.backbone["preprocessing"])
+    own = run.model.backbone.preprocessing
+    assert own is not None
     assert own.crop_mode == "squash"
     opened = headstart.load(tmp_path / "run")
     assert opened.model.load_backbone().preprocessing == own
@@ -70,4 +70,4 @@ def test_fit__a_run_with_another_crop_predicts_as_it_was_tested(
 def test_crop__an_export_refuses_what_it_cannot_do() -> None:
     own = load("squeezenet1_1", pretrained=False).preprocessing
     with pytest.raises(InputError, match="cannot do yet"):
-        Crop(dataclasses.replace(own, crop_mode="letterbox"))
+        Crop(msgspec.structs.replace(own, crop_mode="letterbox"))

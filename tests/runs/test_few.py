@@ -131,11 +131,9 @@ def test_train__the_only_image_of_a_class_is_never_held_out(
         settings=TrainSettings(regime="output", epochs=1, size_px=64), starts_from_svm=True
     )
     with pytest.raises(DataError, match="every class has too few training images"):
-        train(
-            lone.settings["settings"]["data"], asked, out=tmp_path / "no", cache=store, **SETTINGS
-        )
+        train(lone.settings.data, asked, out=tmp_path / "no", cache=store, **SETTINGS)
     mixed = make_run({"bars": (6, 2), "dots": (6, 2), "rings": (1, 2)})
-    data = mixed.settings["settings"]["data"]
+    data = mixed.settings.data
     for seed in range(2):
         tuned = train(
             data, asked, out=tmp_path / str(seed), cache=store, **{**SETTINGS, "seed": seed}

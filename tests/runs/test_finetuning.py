@@ -134,7 +134,7 @@ def test_fit__a_network_that_won_is_the_model(won: Run) -> None:
     assert won.sentence.startswith("Fine-tuned network (all layers, 2 epochs at 64 px): ")
     assert "the SVM" in won.sentence
     assert won.detail.startswith("The mean of")
-    assert won.settings["training"]["epochs"] == 2
+    assert won.provenance.training["epochs"] == 2
     assert won.model.is_finetuned
     assert sorted(p.name for p in (won.folder / "model").iterdir()) == [
         "head.safetensors",
@@ -265,7 +265,7 @@ def test_fit__is_skipped_where_it_does_not_fit_and_where_it_is_not_wanted(
     assert "Fine-tuning skipped: needs about" in run.report().read_text()
     off = fit(table, tmp_path / "off", finetune=False)
     assert off.metrics.finetuning is None
-    assert off.settings["command"].count("--no-finetune") == 1
+    assert off.provenance.command.count("--no-finetune") == 1
 
 
 def test_fit__a_training_that_fails_leaves_the_svm(
@@ -382,7 +382,7 @@ def test_finetune__leaves_a_run_whose_model_is_the_network(
     assert run.model.partner is None
     assert (
         "--regime upper --tap blocks.1 --epochs 2 --batch-size 8 --random-head"
-        in (run.settings["command"])
+        in run.provenance.command
     )
     assert "The training was asked for" in run.report().read_text()
     assert leftovers(store) == []
@@ -456,7 +456,7 @@ def test_fit__interrupted_goes_on_and_ends_equal(
     run = fit(table, tmp_path / "run", progress=third, force=True)
     assert {s for s, _ in third.seen if "fine-tune" in s} == {"fine-tune on all"}
     assert ("fine-tune on all", 1) not in third.seen
-    assert run.model.backbone["digest"] == won.model.backbone["digest"]
+    assert run.model.backbone.digest == won.model.backbone.digest
     assert leftovers(store) == []
 
 

@@ -14,6 +14,7 @@ import headstart
 from headstart.errors import BackboneError, DataError, InputError, OutputError
 from headstart.runs.report import story
 from headstart.runs.run import Run
+from headstart.runs.settings import FitSettings
 
 SETTINGS: dict[str, Any] = {"resolutions": (64, 96), "seed": 3, "Cs": (0.1, 1.0, 10.0)}
 
@@ -148,12 +149,13 @@ def test_fit__held_out_labels_never_change_the_head(
 
 
 def test_fit__settings_are_kept_and_repeat_the_fit(run: Run) -> None:
-    kept = run.settings
-    assert kept["seed"] == 3
-    assert kept["settings"]["resolutions"] == [64, 96]
-    assert "--resolutions 64,96" in kept["command"]
-    assert "--seed 3" in kept["command"]
-    assert len(kept["backbone"]["digest"]) == 64
+    kept = run.provenance
+    assert kept.seed == 3
+    assert isinstance(kept.settings, FitSettings)
+    assert kept.settings.resolutions == (64, 96)
+    assert "--resolutions 64,96" in kept.command
+    assert "--seed 3" in kept.command
+    assert len(kept.backbone.digest) == 64
 
 
 def test_fit__without_force_a_run_is_never_overwritten(run: Run, shapes: Path, store: Path) -> None:

@@ -125,10 +125,11 @@ def test_fit__records_the_precision_and_its_reason(
 
     data = make_shapes(tmp_path / "data", n=20)
     run = headstart.fit(data, out=tmp_path / "run", cache=kept, resolutions=(64,))
-    chosen = run.settings["precision"]
-    assert chosen["chosen"] in ("float32", "bfloat16")
-    assert chosen["reason"]
-    assert run.model.precision == chosen["chosen"]
-    assert f"--precision {chosen['chosen']}" in run.settings["command"]
+    used = run.provenance.precision
+    assert used is not None
+    assert used.chosen in ("float32", "bfloat16")
+    assert used.reason
+    assert run.model.precision == used.chosen
+    assert f"--precision {used.chosen}" in run.provenance.command
     gates = [json.loads(p.read_text()) for p in (kept / "precision").glob("*.json")]
-    assert all(Gate(**k["gate"]).precision == chosen["chosen"] for k in gates)
+    assert all(Gate(**k["gate"]).precision == used.chosen for k in gates)

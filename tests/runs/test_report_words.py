@@ -165,7 +165,7 @@ def test_confusions__most_frequent_first() -> None:
     [
         (None, "has no metrics.json"),
         ("{", "is damaged"),
-        ("[]", "no schema number"),
+        ("[]", "damaged"),
         ('{"schema": 2}', "newer Headstart"),
         ('{"schema": 1}', "is damaged"),
     ],

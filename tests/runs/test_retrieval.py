@@ -21,8 +21,8 @@ from headstart.sources.blocks import read_blocks
 
 
 def test_similar__distances_are_of_the_models_features(run: Run, shapes: Path, store: Path) -> None:
-    s = run.settings["settings"]
-    records = index(shapes, seed=s["seed"], test_size=s["test_size"]).records
+    s = run.settings
+    records = index(shapes, seed=s.seed, test_size=s.test_size).records
     test = next(r for r in records if r.split == "test")
     train = [r for r in records if r.split == "train"]
     found = similar(run, test.path, k=4, cache=store)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from markupsafe import escape
@@ -219,18 +220,18 @@ def test_load__a_run_of_before_there_were_sums_opens(
         ("metrics.json", {"candidates": [{}]}, r"`tap` - at `\$\.candidates\[0\]"),
         ("metrics.json", {"selection": []}, r"\$\.selection"),
         ("metrics.json", {"taps": [1]}, r"\$\.taps\[0\]"),
-        ("model/model.json", {"taps": [["a"]]}, "taps.0. is not a text"),
+        ("model/model.json", {"taps": [["a"]]}, r"\$\.taps\[0\]"),
         (
             "model/model.json",
             {"taps": ["elsewhere"]},
             "are not among the network's|is not one of its layers",
         ),
-        ("model/model.json", {"resolutions_px": [10**9]}, "resolutions are"),
-        ("model/model.json", {"resolutions_px": ["64"]}, "not a whole number"),
-        ("model/model.json", {"precision": "\x1b[31m"}, "precision is"),
+        ("model/model.json", {"resolutions_px": [10**9]}, r"\$\.resolutions_px\[0\]"),
+        ("model/model.json", {"resolutions_px": ["64"]}, r"\$\.resolutions_px\[0\]"),
+        ("model/model.json", {"precision": "\x1b[31m"}, r"\$\.precision"),
         ("model/model.json", {"classes": ["one"]}, "classes have coefficients"),
         ("model/model.json", {"has_partner": True}, "no such run folder"),
-        ("model/model.json", {"backbone": []}, "backbone is not an object"),
+        ("model/model.json", {"backbone": []}, r"\$\.backbone"),
     ],
 )
 def test_load__json_of_another_form_is_one_line(
@@ -288,11 +289,12 @@ def test_load_backbone__layers_that_are_read_otherwise_than_by_the_fit_are_refus
     run: Run,
 ) -> None:
     used = run.model.blocks.taps[0]
-    read = [
-        [name, f"{recipe}, before the norm" if name == used else recipe]
-        for name, recipe in run.model.backbone["taps"]
-    ]
-    older = dataclasses.replace(run.model, backbone=run.model.backbone | {"taps": read})
+    net = run.model.backbone
+    read = tuple(
+        (name, f"{recipe}, before the norm" if name == used else recipe)
+        for name, recipe in net.taps or ()
+    )
+    older = dataclasses.replace(run.model, backbone=msgspec.structs.replace(net, taps=read))
     with pytest.raises(WeightsError, match=rf"reads other features .*layer {used}\): .*fit again"):
         older.load_backbone()
 
@@ -393,7 +395,7 @@ def test_features__are_those_that_the_heads_saw_of_every_image(run: Run, store: 
     tested = {p.name: p.label for p in run.test_predictions()}
     assert frame.loc[frame["split"] == "test", "label"].to_dict() == tested
     again = headstart.Features(tap=tap, size_px=size_px, precision=encoder.precision, cache=store)
-    origin = Path(run.settings["settings"]["data"])
+    origin = Path(run.settings.data)
     paths = [origin / name for name in frame.index[:3]]
     np.testing.assert_allclose(again.fit_transform(paths), X[:3], rtol=1e-5, atol=1e-6)
 

@@ -80,8 +80,8 @@ def test_fit__of_several_backbones_has_candidates_of_each_and_a_join(several: Ru
     assert join.n_features == sum(both)
     macs = [max(r.macs or 0 for r in alone if r.backbones == (name,)) for name in ARCHS]
     assert join.macs == sum(macs)
-    assert [net["name"] for net in several.settings["backbones"]] == list(ARCHS)
-    assert several.settings["settings"]["backbone"].count(",") == 1
+    assert [net.name for net in several.provenance.backbones] == list(ARCHS)
+    assert several.settings.backbone.count(",") == 1
     assert join.chosen
     for name in ARCHS:
         assert name in several.sentence
@@ -162,13 +162,13 @@ def test_fit__again_with_one_of_them_judges_nothing_twice(
     own = {r.tap: r.cv for r in alone.metrics.candidates}
     both = {r.tap: r.cv for r in several.metrics.candidates}
     assert all(both[f"second.safetensors {tap}"] == cv for tap, cv in own.items())
-    assert "backbones" not in alone.settings
+    assert alone.provenance.backbones == ()
     assert alone.model.beside == ()
 
 
 def test_model__a_part_of_several_that_is_damaged_is_refused(several: Run, tmp_path: Path) -> None:
     copy = shutil.copytree(several.folder, tmp_path / "copy")
-    facts = read_json(copy / "model", "model.json")
+    facts = read_json(copy / "model", "model.json", dict[str, Any])
     facts["beside"][0]["taps"] = ["no such layer"]
     write_json(copy / "model" / "model.json", facts)
     write_sums(copy)
@@ -205,7 +205,7 @@ def test_model__of_a_mean_with_a_layer_that_is_not_there_is_refused(
     mean: Run, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(mean.folder, tmp_path / "copy")
-    facts = read_json(copy / "model", "model.json")
+    facts = read_json(copy / "model", "model.json", dict[str, Any])
     facts["only"][0]["size_px"] = 65
     write_json(copy / "model" / "model.json", facts)
     write_sums(copy)

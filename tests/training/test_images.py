@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -77,7 +77,7 @@ def test_load_pixels__of_a_set_that_changed_decodes_what_is_new(
     decoded.clear()
     load_pixels(wider[1:3], PREPROCESSING, cache=cache)
     assert not decoded
-    larger = dataclasses.replace(PREPROCESSING, size_px=30)
+    larger = msgspec.structs.replace(PREPROCESSING, size_px=30)
     load_pixels(wider[1:3], larger, cache=cache)
     assert len(decoded) == 2
 

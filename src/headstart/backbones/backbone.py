@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from headstart.errors import BackboneError, did_you_mean
 
@@ -28,8 +30,7 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 CROP_MODES = ("center", "squash", "letterbox")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preprocessing:
+class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an RGB image becomes the input that the network was trained for.
 
     Parameters
@@ -90,23 +91,23 @@ class Preprocessing:
         if crop_mode == self.crop_mode:
             return self
         crop_pct = self.crop_pct if crop_mode == "center" else 1.0
-        return dataclasses.replace(self, crop_mode=crop_mode, crop_pct=crop_pct)
+        return replace(self, crop_mode=crop_mode, crop_pct=crop_pct)
 
     def at(self, size_px: int) -> Preprocessing:
         """The same preprocessing with another input side; the crop fraction stays."""
-        return dataclasses.replace(self, size_px=size_px)
+        return replace(self, size_px=size_px)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dictionary; `from_dict` reads it back."""
-        return dataclasses.asdict(self)
+        return msgspec.structs.asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """Read what `to_dict` wrote; lists become tuples."""
-        fields: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
-        }
-        return cls(**fields)
+        """Read what `to_dict` wrote.
+
+        Raises ValueError where a value is of another type, or a field is unknown.
+        """
+        return msgspec.convert(data, cls)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

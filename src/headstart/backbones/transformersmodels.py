@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from headstart.backbones.backbone import Preprocessing
 from headstart.backbones.hub import fetch_file, local_folder
 from headstart.errors import BackboneError, WeightsError, argument, one_line
@@ -50,8 +52,8 @@ def read_processor(arch: Architecture) -> Preprocessing:
             size_px=side,
             crop_pct=float(facts.get("crop_pct") or side / shorter),
             interpolation=filters,
-            mean=tuple(facts["image_mean"]),
-            std=tuple(facts["image_std"]),
+            mean=msgspec.convert(facts["image_mean"], tuple[float, float, float]),
+            std=msgspec.convert(facts["image_std"], tuple[float, float, float]),
             crop_mode="squash" if is_square else "center",
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

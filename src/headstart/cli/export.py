@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from headstart.cli import options
 from headstart.cli.console import console, echo_json, progress_bars
 from headstart.errors import InputError, OutputError, require_choice
 from headstart.files import require_file
+
+if TYPE_CHECKING:
+    from headstart.export.facts import Port
 
 CLEANLAB = "cleanlab"
 
@@ -103,7 +106,7 @@ def export(
                 )
         _export_probabilities(run, out, force=force, as_json=as_json)
         return
-    from headstart.export.facts import SUFFIXES, check_choices, outputs_of, size_of_file
+    from headstart.export.facts import SUFFIXES, check_choices, size_of_file
 
     require_choice("to", to, (*SUFFIXES, CLEANLAB))
     check_choices(to, takes)
@@ -137,8 +140,8 @@ def export(
     rows = [
         ("file", f"{made.path}  {size_of_file(made.n_bytes)}"),
         ("card", str(made.card)),
-        ("input", "; ".join(_shape(given) for given in made.facts["inputs"])),
-        ("output", "; ".join(_shape(found) for found in outputs_of(made.facts))),
+        ("input", "; ".join(_shape(given) for given in made.facts.inputs)),
+        ("output", "; ".join(_shape(found) for found in made.facts.outputs)),
         ("check", made.check.sentence),
     ]
     if made.loss is not None:
@@ -179,10 +182,8 @@ def _export_probabilities(run: str, out: Path | None, *, force: bool, as_json: b
     )
 
 
-def _shape(given: dict[str, object]) -> str:
-    shape = given["shape"]
-    assert isinstance(shape, list)
-    return f"{given['name']} {given['dtype']} ({', '.join(map(str, shape))})"
+def _shape(port: Port) -> str:
+    return f"{port.name} {port.dtype} ({', '.join(map(str, port.shape))})"
 
 
 def push(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from headstart.errors import one_line
 
 N_RUNS = 5
@@ -150,18 +152,34 @@ def _latest() -> list[str]:
     return [run.as_posix() for run in latest_runs()]
 
 
+class _Asked(msgspec.Struct):
+    multi_label: str | None = None
+    label_columns: str | None = None
+    target_column: str | None = None
+
+
+class _Backbone(msgspec.Struct):
+    kind: str = ""
+
+
+class _Made(msgspec.Struct):
+    """What tells the kind of a run; all of ``run.json`` takes longer to import than a person waits."""
+
+    settings: _Asked
+    backbone: _Backbone
+
+
 def _kind(run: str) -> str:
     """What a run is on: ``image`` or ``text``, with one class each; ``target`` of labels and numbers."""
     from headstart.errors import RunError
     from headstart.runs.folder import read_json
 
     try:
-        made = read_json(Path(run), "run.json")
+        made = read_json(Path(run), "run.json", _Made)
     except RunError:
         return ""
-    settings, backbone = made.get("settings"), made.get("backbone")
-    asked = settings if isinstance(settings, dict) else {}
-    if asked.get("multi_label") is not None or asked.get("target_column") is not None:
+    asked = made.settings
+    targets = (asked.multi_label, asked.label_columns, asked.target_column)
+    if any(name is not None for name in targets):
         return "target"
-    is_text = isinstance(backbone, dict) and backbone.get("kind") == "text"
-    return "text" if is_text else "image"
+    return made.backbone.kind or "image"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -110,7 +111,7 @@ class BlockReader:
 
 def show_whole(backbone: Backbone) -> Backbone:
     """The same network, shown all of each image, squashed to a square."""
-    whole = dataclasses.replace(backbone.preprocessing.cropped("squash"), crop_pct=1.0)
+    whole = msgspec.structs.replace(backbone.preprocessing.cropped("squash"), crop_pct=1.0)
     return dataclasses.replace(backbone, preprocessing=whole)
 
 

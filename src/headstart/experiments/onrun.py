@@ -95,10 +95,8 @@ def unseen_predictions(images: TrainingImages, progress: Progress = silent) -> d
 
     train, model = images.records, images.model
     y = np.array([r.label for r in train])
-    settings = images.run.settings["settings"]
-    folds = training_folds(
-        images.index, train, n_folds=settings.get("n_folds", 5), seed=settings["seed"]
-    )
+    settings = images.run.settings
+    folds = training_folds(images.index, train, n_folds=settings.n_folds, seed=settings.seed)
     can, classes = judgeable(y, folds), np.unique(y)
     progress("cross-validate", 0, 1)
     C = images.run.metrics.chosen.C or 1.0

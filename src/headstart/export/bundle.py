@@ -12,18 +12,24 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import torch
 
 from headstart.backbones import Preprocessing, load
 from headstart.backbones.weights import digest_weights, fit_weights, read_weights
+from headstart.data.targets import Kind
 from headstart.errors import InputError, WeightsError, one_line
-from headstart.export.facts import SCHEMA
+from headstart.export.facts import SCHEMA, ExportFacts
 from headstart.export.network import Classifier, parts_of
 from headstart.heads import Pool, Temperature
+from headstart.heads.examples import Normalize
+from headstart.runs.folder import Versioned
 from headstart.runs.model import Model
-from headstart.sources.blocks import Blocks, read_cells, side_by_side, write_cells
+from headstart.runs.model_file import Taken, cells
+from headstart.sources.blocks import side_by_side
+from headstart.sources.saved import SavedBackbone
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +38,42 @@ if TYPE_CHECKING:
     from headstart.runs.encoder import Encoder
 
 
-def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: Mapping[str, Any]) -> bytes:
+class BundledNetwork(Taken, frozen=True, kw_only=True):
+    """A network, and what the head takes of it."""
+
+    name: str
+    arch: str
+    digest: str
+    preprocessing: Preprocessing
+    trained: dict[str, Any] | None = None  # of a fine-tuned one, as of `Trained.save`
+
+
+class BundledPart(BundledNetwork, frozen=True, kw_only=True):
+    """A head, and the first of the networks that it takes features of."""
+
+    normalize: Normalize
+    scale: float  # inverse temperature
+    beside: tuple[BundledNetwork, ...] = ()  # the others
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True):
+    """What the header of such a file tells."""
+
+    schema: int
+    classes: tuple[str, ...]
+    parts: Annotated[tuple[BundledPart, ...], msgspec.Meta(min_length=1)]
+    mean: tuple[float, float] | None = None  # scale and weight of a mean
+    mean_scale: float | None = None  # of earlier versions, in which both parts counted alike
+    target: Kind = "classes"
+    thresholds: tuple[float, ...] = ()
+    half_width: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.parts) > 1 and self.mean is None and self.mean_scale is None:
+            raise ValueError("a mean of two has no scale")
+
+
+def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: ExportFacts) -> bytes:
     """The content of the file; `backbones` are those of `load_backbones`."""
     from safetensors.torch import save
 
@@ -45,11 +86,19 @@ def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: Mapping[str
             state |= {f"beside.{j}.{k}": v for k, v in _state(network).items()}
         state |= {"coef": torch.from_numpy(own.coef), "intercept": torch.from_numpy(own.intercept)}
         tensors |= {f"parts.{i}.{k}": v.contiguous().clone() for k, v in state.items()}
-        described = _describe(own, *first)
-        if others:
-            described["beside"] = [_describe_network(*pair) for pair in others]
-        parts.append(described)
-    header = {**facts, "parts": parts, "mean": [model.pool.scale, model.pool.weight]}
+        parts.append(
+            BundledPart(
+                **_described(*first),
+                normalize=own.normalize,
+                scale=own.temperature.scale,
+                beside=tuple(BundledNetwork(**_described(*pair)) for pair in others),
+            )
+        )
+    header = {
+        **msgspec.to_builtins(facts),
+        "parts": msgspec.to_builtins(parts),
+        "mean": [model.pool.scale, model.pool.weight],
+    }
     return save(tensors, metadata={"headstart": json.dumps(header, ensure_ascii=False)})
 
 
@@ -57,36 +106,27 @@ def _state(backbone: Backbone) -> dict[str, Tensor]:
     return {f"network.{k}": v for k, v in backbone.module.state_dict().items()}
 
 
-def _describe_network(encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
-    """The input of `_rebuild_network` besides the tensors."""
+def _described(encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
+    """The fields of `BundledNetwork`."""
+    from headstart.training.trained import read_header
+
+    trained = None
+    if encoder.backbone.finetuned:
+        assert encoder.folder is not None  # otherwise `load_backbone` has raised
+        trained = read_header(encoder.folder / Path(encoder.backbone.finetuned).name)
     return {
         "name": backbone.name,
         "arch": backbone.arch,
         "digest": backbone.digest,
-        "preprocessing": backbone.preprocessing.to_dict(),
-        "taps": list(encoder.blocks.taps),
-        "resolutions_px": list(encoder.blocks.resolutions),
-        "only": write_cells(encoder.blocks),
-    }
-
-
-def _describe(model: Model, encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
-    """The input of `_rebuild` besides the tensors."""
-    from headstart.training.trained import read_header
-
-    trained = None
-    if model.is_finetuned:
-        assert model.folder is not None  # otherwise `load_backbone` has raised
-        trained = read_header(model.folder / Path(model.backbone["finetuned"]).name)
-    return {
-        **_describe_network(encoder, backbone),
-        "normalize": model.normalize,
-        "scale": model.temperature.scale,
+        "preprocessing": backbone.preprocessing,
         "trained": trained,
+        "taps": encoder.blocks.taps,
+        "resolutions_px": encoder.blocks.resolutions,
+        "only": cells(encoder.blocks),
     }
 
 
-def read_facts(path: Path | str) -> dict[str, Any]:
+def read_bundle(path: Path | str) -> Bundle:
     """The header of such a file.
 
     Raises WeightsError where it is another file, is damaged, or was written by a newer version.
@@ -96,30 +136,27 @@ def read_facts(path: Path | str) -> dict[str, Any]:
     shown = one_line(str(path))
     try:
         with safe_open(path, framework="pt") as file:
-            facts: dict[str, Any] = json.loads((file.metadata() or {})["headstart"])
-        schema = int(facts["schema"])
-    except (
-        SafetensorError,
-        KeyError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        RecursionError,
-        OSError,
-    ) as error:
+            text = (file.metadata() or {})["headstart"]
+        schema = msgspec.json.decode(text, type=Versioned).schema
+    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
         raise WeightsError(
             f"{shown} is not a classifier that Headstart exported: give what "
             "`headstart export RUN --to safetensors` wrote"
         ) from error
-    if schema > SCHEMA or "parts" not in facts:
+    if schema > SCHEMA:
         raise WeightsError(
             f"{shown} was written by a newer Headstart (schema {schema}, known {SCHEMA}): update "
             "headstart"
-            if schema > SCHEMA
-            else f"{shown} holds no whole classifier: give what `headstart export RUN --to "
-            "safetensors` wrote"
         )
-    return facts
+    try:
+        return msgspec.json.decode(text, type=Bundle)
+    except (ValueError, RecursionError, InputError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path | str, error: Exception) -> WeightsError:
+    reason = one_line(str(error), limit=120)
+    return WeightsError(f"{one_line(str(path))} is damaged ({reason}): export it again")
 
 
 def open_classifier(path: Path | str) -> Classifier:
@@ -142,26 +179,23 @@ def open_classifier(path: Path | str) -> Classifier:
         The file is damaged or from a newer version, or its weights have another digest.
     """
     path = Path(path)
-    facts = read_facts(path)
+    bundle = read_bundle(path)
     tensors = read_weights(path)
     try:
         rebuilt = [
-            _rebuild(part, _under(tensors, f"parts.{i}."), facts, one_line(str(path)))
-            for i, part in enumerate(facts["parts"])
+            _rebuild(part, _under(tensors, f"parts.{i}."), bundle, one_line(str(path)))
+            for i, part in enumerate(bundle.parts)
         ]
         (model, _), others = rebuilt[0], rebuilt[1:]
         if others:
-            # Earlier versions had no weight: both parts counted equally.
-            pool = Pool(*map(float, facts.get("mean") or [facts["mean_scale"]]))
+            pool = Pool(*(bundle.mean or (bundle.mean_scale or 1.0,)))
             model = dataclasses.replace(model, partner=others[0][0], pool=pool)
         return Classifier(model, [net for _, networks in rebuilt for net in networks])
     except WeightsError:
         raise
-    # The header was modified: unknown names, or values of other types.
+    # The header was modified: unknown names, or tensors that are missing.
     except (InputError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(
-            f"{one_line(str(path))} is damaged ({one_line(str(error), limit=120)}): export it again"
-        ) from error
+        raise _damaged(path, error) from error
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -169,59 +203,49 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _rebuild(
-    part: Mapping[str, Any], tensors: Mapping[str, Tensor], header: Mapping[str, Any], shown: str
+    part: BundledPart, tensors: Mapping[str, Tensor], bundle: Bundle, shown: str
 ) -> tuple[Model, list[Backbone]]:
     """One part's model and networks."""
-    described = [part, *(part.get("beside") or ())]
+    described = (part, *part.beside)
     networks = [
         _rebuild_network(net, _under(tensors, f"beside.{i - 1}." if i else ""), shown)
         for i, net in enumerate(described)
     ]
-    blocks = [
-        Blocks(
-            taps=tuple(net["taps"]),
-            resolutions=tuple(net["resolutions_px"]),
-            backbone=str(net["name"]) if len(described) > 1 else "",
-            only=read_cells(net.get("only") or ()),
-        )
-        for net in described
-    ]
-    facts = [{"digest": network.digest} for network in networks]
+    blocks = [net.blocks(net.name if part.beside else "") for net in described]
+    facts = [SavedBackbone(name=network.name, digest=network.digest) for network in networks]
     model = Model(
-        classes=tuple(header["classes"]),
+        classes=bundle.classes,
         blocks=side_by_side(blocks),
         precision="float32",
         backbone=facts[0],
         beside=tuple(facts[1:]),
         coef=tensors["coef"].numpy(),
         intercept=tensors["intercept"].numpy(),
-        temperature=Temperature(float(part["scale"])),
-        normalize=part["normalize"],
-        target=header.get("target", "classes"),
-        thresholds=tuple(header.get("thresholds") or ()),
-        half_width=header.get("half_width"),
+        temperature=Temperature(part.scale),
+        normalize=part.normalize,
+        target=bundle.target,
+        thresholds=bundle.thresholds,
+        half_width=bundle.half_width,
     )
     return model, networks
 
 
 def _rebuild_network(
-    described: Mapping[str, Any], tensors: Mapping[str, Tensor], shown: str
+    described: BundledNetwork, tensors: Mapping[str, Tensor], shown: str
 ) -> Backbone:
     from headstart.training.trained import rebuild
 
     state = _under(tensors, "network.")
-    preprocessing = Preprocessing.from_dict(described["preprocessing"])
-    if described.get("trained") is not None:
-        backbone = rebuild(state, described["trained"], shown=shown).backbone
+    if described.trained is not None:
+        backbone = rebuild(state, described.trained, shown=shown).backbone
     else:
-        arch = described["arch"]
-        backbone = load(arch, pretrained=False)
-        fit_weights(backbone.module, state, shown=shown, arch=arch)
+        backbone = load(described.arch, pretrained=False)
+        fit_weights(backbone.module, state, shown=shown, arch=described.arch)
         digest = digest_weights(backbone.module)
-        backbone = dataclasses.replace(backbone, name=described["name"], digest=digest)
-    if backbone.digest != described["digest"]:
+        backbone = dataclasses.replace(backbone, name=described.name, digest=digest)
+    if backbone.digest != described.digest:
         raise WeightsError(
             f"the weights in {shown} are not those it names (digest {backbone.digest[:12]}, needed "
-            f"{one_line(described['digest'])[:12]}): export it again"
+            f"{one_line(described.digest)[:12]}): export it again"
         )
-    return dataclasses.replace(backbone, preprocessing=preprocessing)
+    return dataclasses.replace(backbone, preprocessing=described.preprocessing)

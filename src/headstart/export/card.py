@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from headstart.errors import one_line
-from headstart.export.facts import outputs_of, portable_name, size_of_file, source_of
+from headstart.export.facts import (
+    CautionFacts,
+    ExportFacts,
+    Port,
+    portable_name,
+    size_of_file,
+    source_of,
+)
 from headstart.runs.provenance import networks_of
 from headstart.runs.report.story import balanced_over, is_judged, members
 from headstart.runs.target_run import TargetRun
@@ -29,7 +36,7 @@ N_CLASSES_SHOWN = 60
 
 def card_text(
     run: Run,
-    facts: Mapping[str, Any] | None = None,
+    facts: ExportFacts | None = None,
     *,
     check: Check | None = None,
     loss: Loss | None = None,
@@ -42,7 +49,7 @@ def card_text(
     Parameters
     ----------
     run : Run
-    facts : mapping, optional
+    facts : ExportFacts, optional
         Description in the exported file.
     check : Check, optional
         How the file was checked.
@@ -55,9 +62,9 @@ def card_text(
     front_matter : bool, default False
         Begin with the YAML block that a hub repository reads.
     """
-    metrics, settings = run.metrics, run.settings
+    metrics = run.metrics
     if isinstance(run, TargetRun):
-        return _target_card(run, facts or {}, check, file_name or "", n_bytes)
+        return _target_card(run, facts, check, file_name or "", n_bytes)
     parts = [_front_matter(run)] if front_matter else []
     parts += [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence)]
     if run.detail:
@@ -66,22 +73,22 @@ def card_text(
         parts += ["## File", _file(facts, check, loss, file_name, n_bytes)]
     else:
         parts += ["## Use", _use(run)]
-    parts += ["## Data", _data(metrics, settings)]
+    parts += ["## Data", _data(metrics, run.settings.seed)]
     parts += ["## Measured", _measured(metrics)]
     parts += ["## Classes", _classes(metrics)]
     parts += ["## Limits", _limits(run)]
-    parts += ["## Licence", _licence(settings, run)]
+    parts += ["## Licence", _licence(run)]
     parts += ["## Where it comes from", _origin(run)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def _target_card(
-    run: TargetRun, facts: Mapping[str, Any], check: Check | None, name: str, n_bytes: int
+    run: TargetRun, facts: ExportFacts | None, check: Check | None, name: str, n_bytes: int
 ) -> str:
     """The card of an exported file that gives labels or a number."""
     metrics, data = run.metrics, run.metrics.data
     parts = [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence), _prose(run.detail)]
-    if check is not None:
+    if check is not None and facts is not None:
         parts += ["## File", _file(facts, check, None, name, n_bytes)]
     said = (
         f"{counted(data.n_examples, 'image')}: {data.n_train + data.n_val:,} for training, "
@@ -118,15 +125,15 @@ def _target_card(
             ]
         )
     )
-    parts += ["## Licence", _licence(run.settings, run)]
+    parts += ["## Licence", _licence(run)]
     parts += ["## Where it comes from", _origin(run)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def _front_matter(run: Run) -> str:
     task = f"{run.metrics.data.noun}-classification"
-    nets = [] if run.is_texts else networks_of(run.settings, run.model)
-    licences = {str(net["licence"]) for net in nets}
+    nets = [] if run.is_texts else networks_of(run)
+    licences = {str(net.licence) for net in nets}
     licence = licences.pop() if len(licences) == 1 else "other: several"
     identifier = licence.lower() if licence.replace("-", "").replace(".", "").isalnum() else "other"
     lines = [
@@ -143,44 +150,42 @@ def _front_matter(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _file(
-    facts: Mapping[str, Any], check: Check, loss: Loss | None, name: str, n_bytes: int
-) -> str:
-    rows = [("input", _shape(given)) for given in facts.get("inputs", ())]
-    rows += [("output", _shape(found)) for found in outputs_of(facts)]
+def _file(facts: ExportFacts, check: Check, loss: Loss | None, name: str, n_bytes: int) -> str:
+    rows = [("input", _shape(port)) for port in facts.inputs]
+    rows += [("output", _shape(port)) for port in facts.outputs]
     rows.append(("size", size_of_file(n_bytes)))
     text = f"`{_plain(name)}`\n\n{_table(('', ''), rows)}\n\n"
-    if facts["inputs"][0]["dtype"] == "uint8":
+    view = facts.inputs[0].preprocessing
+    if view is None:
         text += (
             "Pictures are RGB, of one size within a batch, upright (EXIF orientation applied), alpha "
             "composited over white. Resizing, cropping and normalising are inside the file."
         )
     else:
-        view = facts["inputs"][0]["preprocessing"]
         text += (
             "Inputs are RGB on the scale where white is 1, the shorter side resized with antialiasing "
-            f"({view['interpolation']}), the centre cut out, minus the mean {_numbers(view['mean'])}, "
-            f"over {_numbers(view['std'])}; the exact numbers of each input are in the file's metadata "
+            f"({view.interpolation}), the centre cut out, minus the mean {_numbers(view.mean)}, "
+            f"over {_numbers(view.std)}; the exact numbers of each input are in the file's metadata "
             "under `headstart`."
         )
-    if "target" in facts:
+    if facts.target != "classes":
         text += f"\n\n{_target_use(facts)}"
-    elif facts["inputs"][0]["dtype"] == "uint8" and name.endswith(".onnx"):
-        text += f"\n\n{_onnx_use(name, has_costs='costs' in facts)}"
-    elif "costs" in facts:
+    elif view is None and name.endswith(".onnx"):
+        text += f"\n\n{_onnx_use(name, has_costs=facts.costs is not None)}"
+    elif facts.costs is not None:
         text += "\n\nThe predicted class is that of least expected cost, `probabilities @ costs`."
-    if "caution" in facts:
-        text += f"\n\n{_caution(facts)}"
+    if facts.caution is not None:
+        text += f"\n\n{_caution(facts.caution)}"
     if loss is not None:
         text += f"\n\nConvolutions and matrix products are in 8 bits: {loss.sentence}."
     return text + f"\n\nChecked when it was written: {check.sentence}."
 
 
-def _target_use(facts: Mapping[str, Any]) -> str:
+def _target_use(facts: ExportFacts) -> str:
     where = "in the description in the file (metadata `headstart`, as JSON)"
-    if facts["target"] == "numbers":
-        width = facts["half_width"]
-        said = f"The output is {_plain(facts['classes'][0])}"
+    if facts.target == "numbers":
+        width = facts.half_width
+        said = f"The output is {_plain(facts.classes[0])}"
         if width is None:
             return f"{said}."
         return (
@@ -193,24 +198,21 @@ def _target_use(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _caution(facts: Mapping[str, Any]) -> str:
+def _caution(asked: CautionFacts) -> str:
     """What the further outputs mean."""
-    asked, said = facts["caution"], []
-    when = []
-    if "answer_from" in asked:
-        when.append(
-            f"the probability of the predicted class is at least {asked['answer_from']:.6g}"
-        )
-    if "novelty" in asked:
-        when.append(f"`novelty` is below {asked['novelty']:g}")
+    said, when = [], []
+    if asked.answer_from is not None:
+        when.append(f"the probability of the predicted class is at least {asked.answer_from:.6g}")
+    if asked.novelty is not None:
+        when.append(f"`novelty` is below {asked.novelty:g}")
     if when:
         said.append(f"`answered`: {' and '.join(when)}; where it is false, give no answer.")
-    if "label_sets" in asked:
+    if asked.label_sets is not None:
         said.append(
-            f"`label_set`: the classes of a set that holds the true one {100 * asked['label_sets']:g} % of "
+            f"`label_set`: the classes of a set that holds the true one {100 * asked.label_sets:g} % of "
             "the time, on average over new images of the same kind."
         )
-    if "novelty" in asked:
+    if asked.novelty is not None:
         said.append("`novelty`: the share of the training images that are less novel.")
     return " ".join(said)
 
@@ -273,16 +275,15 @@ def _encoder(run: Run) -> str:
     return portable_name(reader.encoder_name or reader.encoder.name)
 
 
-def _shape(given: Mapping[str, Any]) -> str:
-    shape = ", ".join(map(str, given["shape"]))
-    return f"`{given['name']}`: {given['dtype']} ({shape})"
+def _shape(port: Port) -> str:
+    return f"`{port.name}`: {port.dtype} ({', '.join(map(str, port.shape))})"
 
 
 def _numbers(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{v:g}" for v in values) + ")"
 
 
-def _data(metrics: FitResult, settings: Mapping[str, Any]) -> str:
+def _data(metrics: FitResult, seed: int) -> str:
     data = metrics.data
     said = (
         f"{counted(data.n_examples, data.noun)} of {len(metrics.classes)} classes: {data.n_train:,} for "
@@ -290,7 +291,7 @@ def _data(metrics: FitResult, settings: Mapping[str, Any]) -> str:
         "once."
     )
     if data.split_made:
-        said += f" The split is by digest and class, with seed {settings['seed']}."
+        said += f" The split is by digest and class, with seed {seed}."
     duplicates = len(data.exact_duplicates) + len(data.near_duplicates)
     is_text = data.noun == "text"
     rows: list[tuple[str, object]] = []
@@ -404,50 +405,47 @@ def _as_sentence(note: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _licence(settings: Mapping[str, Any], run: Run) -> str:
+def _licence(run: Run) -> str:
     allowed = (
         f"What the training {run.metrics.data.noun}s allow, Headstart cannot know: add it here."
     )
     if run.is_texts:
-        encoder, licence = _encoder(run), run.model.backbone.get("licence") or "not stated"
+        encoder, licence = _encoder(run), run.model.backbone.licence or "not stated"
         kept = (
             f"Licence of the sentence encoder `{_plain(encoder)}`, by its card: {_plain(licence)}. "
         )
         return f"{kept if encoder else ''}{allowed}"
     verb = "were the start of this network" if run.model.is_finetuned else "are part of this model"
     said = [
-        f"The weights of `{_plain(net['name'])}` ({_plain(source_of(net))}) {verb}; their licence: "
-        f"{_plain(net['licence'])}."
-        for net in networks_of(settings, run.model)
+        f"The weights of `{_plain(net.name)}` ({_plain(source_of(net))}) {verb}; their licence: "
+        f"{_plain(str(net.licence))}."
+        for net in networks_of(run)
     ]
     return " ".join([*said, allowed])
 
 
 def _origin(run: Run) -> str:
-    settings = run.settings
+    made = run.provenance
     rows = [
-        ("made by", f"headstart {settings['headstart']}, {settings['created']}"),
+        ("made by", f"headstart {made.headstart}, {made.created}"),
         ("features" if run.is_texts else "layers", _plain(str(run.model.blocks))),
     ]
     if (reader := run.model.texts) is not None and _encoder(run):
         rows.append(("sentence encoder", f"`{_plain(_encoder(run))}`, `{reader.encoder_digest}`"))
-    for net in [] if run.is_texts else networks_of(settings, run.model):
+    for net in [] if run.is_texts else networks_of(run):
         rows += [
-            ("architecture", f"`{_plain(net['arch'])}`"),
-            ("pretrained weights", f"SHA-256 `{net['digest']}`"),
+            ("architecture", f"`{_plain(net.arch)}`"),
+            ("pretrained weights", f"SHA-256 `{net.digest}`"),
         ]
     if run.model.is_finetuned:
-        rows.append(("trained weights", f"SHA-256 `{run.model.backbone['digest']}`"))
-    rows.append(
-        (f"{run.metrics.data.noun}s, labels and split", f"SHA-256 `{settings['data']['digest']}`")
-    )
-    versions = settings["versions"]
-    rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items())))
+        rows.append(("trained weights", f"SHA-256 `{run.model.backbone.digest}`"))
+    rows.append((f"{run.metrics.data.noun}s, labels and split", f"SHA-256 `{made.data.digest}`"))
+    rows.append(("versions", ", ".join(f"{k} {v}" for k, v in made.versions.items())))
     return _table(("", ""), rows)
 
 
 def _names(run: Run) -> str:
-    return listed([f"`{_plain(net['name'])}`" for net in networks_of(run.settings, run.model)])
+    return listed([f"`{_plain(net.name)}`" for net in networks_of(run)])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

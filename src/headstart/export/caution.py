@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from headstart.errors import HeadstartError, InputError, RunError, argument
+from headstart.export.facts import CautionFacts, ExportFacts, Port
 from headstart.export.network import Classifier, parts_of
 
 if TYPE_CHECKING:
@@ -35,26 +37,24 @@ def output_names(caution: Caution) -> tuple[str, ...]:
     return (*found, "novelty") if caution.novelty is not None else tuple(found)
 
 
-def caution_facts(careful: Careful, n_classes: int) -> dict[str, Any]:
-    """What an exported file says of its further outputs; nothing where none was asked for."""
-    caution = careful.caution
+def with_caution(facts: ExportFacts, careful: Careful) -> ExportFacts:
+    """The description of a file with further outputs; as it is where none was asked for."""
+    caution, n_classes = careful.caution, len(facts.classes)
     if not caution.asked:
-        return {}
-    kinds: dict[str, tuple[str, list[Any]]] = {
-        "answered": ("bool", ["n"]),
-        "label_set": ("bool", ["n", n_classes]),
-        "novelty": ("float32", ["n"]),
+        return facts
+    ports = {
+        "answered": Port(name="answered", dtype="bool", shape=("n",)),
+        "label_set": Port(name="label_set", dtype="bool", shape=("n", n_classes)),
+        "novelty": Port(name="novelty", dtype="float32", shape=("n",)),
     }
-    thresholds: dict[str, float] = {}
-    if caution.refuse_below is not None or caution.target_accuracy is not None:
-        thresholds["answer_from"] = careful.answer_from
-    if caution.label_sets is not None:
-        thresholds["set_from"] = careful.set_from
-    outputs = [
-        {"name": name, "dtype": kinds[name][0], "shape": kinds[name][1]}
-        for name in output_names(caution)
-    ]
-    return {"caution": caution.asked | thresholds, "more_outputs": outputs}
+    has_threshold = caution.refuse_below is not None or caution.target_accuracy is not None
+    said = CautionFacts(
+        **caution.asked,
+        answer_from=careful.answer_from if has_threshold else None,
+        set_from=careful.set_from if caution.label_sets is not None else None,
+    )
+    outputs = tuple(ports[name] for name in output_names(caution))
+    return replace(facts, caution=said, more_outputs=outputs)
 
 
 def check_format(to: str, caution: Caution) -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+from msgspec.structs import replace
+
 from headstart.errors import InputError, OutputError, argument, one_line
 from headstart.export.card import card_text
 from headstart.export.checking import Check, check_count, check_file, find_check_images
@@ -30,8 +33,9 @@ if TYPE_CHECKING:
 
     from headstart.backbones import Backbone
     from headstart.export.caution import CautiousClassifier
+    from headstart.export.facts import ExportFacts
     from headstart.export.network import Classifier
-    from headstart.export.texts import TextCheck
+    from headstart.export.texts import TextCheck, TextFacts
     from headstart.runs.run import Run
 
 
@@ -46,7 +50,7 @@ class Exported:
     n_bytes : int
         Size of the file.
     check : Check
-    facts : dict
+    facts : ExportFacts or TextFacts
         Description in the file: classes, inputs, output, digests.
     loss : Loss, optional
         Of a file in int8: what that costs in accuracy.
@@ -56,7 +60,7 @@ class Exported:
     card: Path
     n_bytes: int
     check: Check | TextCheck
-    facts: dict[str, Any]
+    facts: ExportFacts | TextFacts
     loss: Loss | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,7 +70,7 @@ class Exported:
             "card": str(self.card),
             "n_bytes": self.n_bytes,
             "check": self.check.to_dict(),
-            "facts": self.facts,
+            "facts": msgspec.to_builtins(self.facts),
             **({} if self.loss is None else {"loss": self.loss.to_dict()}),
         }
 
@@ -142,7 +146,7 @@ def export(
     HeadstartError
         The results of the file differ from those of PyTorch; it is not kept.
     """
-    from headstart.export.caution import CautiousClassifier, caution_facts, check_format
+    from headstart.export.caution import CautiousClassifier, check_format, with_caution
     from headstart.export.network import Classifier, load_backbones
 
     caution = Caution(
@@ -189,10 +193,10 @@ def export(
     chosen = find_check_images(run, images, n_check, progress)
     backbones = load_backbones(run.model)
     classifier = Classifier(run.model, backbones)
-    facts = facts_of(run, classifier, takes) | caution_facts(careful, len(run.model.classes))
+    facts = with_caution(facts_of(run, classifier, takes), careful)
     whole = CautiousClassifier(classifier, careful) if caution.asked else classifier
     if precision == "int8":
-        facts["precision"] = precision
+        facts = replace(facts, precision=precision)
     payload = _payload(to, run, whole, backbones, facts, takes, progress)
     float32, index = payload, None
     if precision == "int8":
@@ -252,7 +256,7 @@ def _payload(
     run: Run,
     classifier: Classifier | CautiousClassifier,
     backbones: Sequence[Backbone],
-    facts: Mapping[str, Any],
+    facts: ExportFacts,
     takes: str,
     progress: Progress,
 ) -> bytes:

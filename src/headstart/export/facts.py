@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+import msgspec
 
 import headstart
+from headstart.backbones import Preprocessing
 from headstart.backbones.listed import base_name
+from headstart.data.targets import Kind
 from headstart.errors import require_choice
 from headstart.home import expand
 from headstart.runs.provenance import networks_of
+from headstart.sources.saved import SavedBackbone
 
 if TYPE_CHECKING:
     from headstart.export.network import Classifier
-    from headstart.runs.model import Model
     from headstart.runs.run import Run
 
 SCHEMA = 1
@@ -31,9 +34,9 @@ def check_choices(to: str, takes: str) -> None:
     require_choice("takes", takes, get_args(Takes))
 
 
-def source_of(network: Mapping[str, Any]) -> str:
+def source_of(network: SavedBackbone) -> str:
     """Origin of a pretrained network's weights; for a local file only its name."""
-    return re.sub(r"^file .*[/\\]", "file ", str(network["source"]))
+    return re.sub(r"^file .*[/\\]", "file ", network.source)
 
 
 def portable_name(name: str) -> str:
@@ -42,60 +45,101 @@ def portable_name(name: str) -> str:
     return name if is_on_hub else PurePath(name).name
 
 
-def _network(net: Mapping[str, Any]) -> dict[str, Any]:
-    names = {key: base_name(str(net[key])) for key in ("name", "arch")}
-    return {**names, "licence": net["licence"], "digest": net["digest"], "source": source_of(net)}
+class Port(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An input or output of an exported file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]  # a name stands for any number
+    preprocessing: Preprocessing | None = None  # of an input that takes prepared images
 
 
-def _target_facts(model: Model) -> dict[str, Any]:
-    """Of labels or a number: which, the thresholds of labels, half of the width of a number's interval."""
-    if model.target == "classes":
-        return {}
-    if model.target == "numbers":
-        return {"target": model.target, "half_width": model.half_width}
-    return {"target": model.target, "thresholds": list(model.thresholds)}
+class CautionFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When an exported file does not answer: what was asked for, and the thresholds that follow."""
+
+    refuse_below: float | None = None
+    target_accuracy: float | None = None
+    label_sets: float | None = None
+    novelty: float | None = None
+    answer_from: float | None = None  # least probability of the predicted class
+    set_from: float | None = None  # least probability of a class of a label set
 
 
-def outputs_of(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The description of every output, in order."""
-    return [facts["output"], *facts.get("more_outputs", ())]
+class ExportFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The description in an exported file, JSON under the key ``headstart``."""
+
+    schema: int
+    headstart: str  # version of the package
+    classes: tuple[str, ...]
+    target: Kind = "classes"
+    thresholds: tuple[float, ...] = ()  # of labels: each is given where its probability reaches it
+    half_width: float | None = None  # of a number: half of the width of its interval
+    inputs: tuple[Port, ...]
+    output: Port
+    more_outputs: tuple[Port, ...] = ()
+    # Where confusions have costs, the class with the smallest of probabilities @ costs is predicted.
+    costs: tuple[tuple[float, ...], ...] | None = None
+    caution: CautionFacts | None = None
+    precision: str = ""  # {"", "int8"}
+    sentence: str  # how good the run is
+    backbone: SavedBackbone
+    backbones: tuple[SavedBackbone, ...] = ()  # all, where there are several
+    weights_digest: str
+    is_finetuned: bool
+    data_digest: str
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """Every output, in order."""
+        return (self.output, *self.more_outputs)
 
 
-def facts_of(run: Run, classifier: Classifier, takes: str) -> dict[str, Any]:
-    """Classes, inputs, output and origin, JSON-able."""
-    settings = run.settings
-    first, *others = [_network(net) for net in networks_of(settings, run.model)]
+def _portable(net: SavedBackbone) -> SavedBackbone:
+    return SavedBackbone(
+        name=base_name(net.name),
+        arch=base_name(net.arch),
+        licence=net.licence,
+        digest=net.digest,
+        source=source_of(net),
+    )
+
+
+def facts_of(run: Run, classifier: Classifier, takes: str) -> ExportFacts:
+    """Classes, inputs, output and origin."""
+    model = run.model
+    first, *others = map(_portable, networks_of(run))
     if takes == "pictures":
-        shape = ["n", "height", "width", 3]
-        inputs: list[dict[str, Any]] = [{"name": "images", "dtype": "uint8", "shape": shape}]
+        pixels: tuple[int | str, ...] = ("n", "height", "width", 3)
+        inputs = [Port(name="images", dtype="uint8", shape=pixels)]
     else:
         inputs = [
-            {
-                "name": name,
-                "dtype": "float32",
-                "shape": ["n", 3, view.size_px, view.size_px],
-                "preprocessing": view.to_dict(),
-            }
+            Port(
+                name=name,
+                dtype="float32",
+                shape=("n", 3, view.size_px, view.size_px),
+                preprocessing=view,
+            )
             for name, view in zip(classifier.inputs, classifier.views, strict=True)
         ]
-    is_number = run.model.target == "numbers"
+    is_number = model.target == "numbers"
     output, dtype = (OUTPUT_OF_NUMBERS, "float64") if is_number else (OUTPUT, "float32")
-    return {
-        "schema": SCHEMA,
-        "headstart": headstart.__version__,
-        "classes": list(run.model.classes),
-        **_target_facts(run.model),
-        "inputs": inputs,
-        "output": {"name": output, "dtype": dtype, "shape": ["n", len(run.model.classes)]},
-        # Where confusions have costs, the class with the smallest of probabilities @ costs is predicted.
-        **({} if run.model.costs is None else {"costs": run.model.costs}),
-        "sentence": run.sentence,
-        "backbone": first,
-        **({"backbones": [first, *others]} if others else {}),
-        "weights_digest": run.model.backbone["digest"],
-        "is_finetuned": run.model.is_finetuned,
-        "data_digest": settings["data"]["digest"],
-    }
+    return ExportFacts(
+        schema=SCHEMA,
+        headstart=headstart.__version__,
+        classes=model.classes,
+        target=model.target,
+        thresholds=model.thresholds,
+        half_width=model.half_width,
+        inputs=tuple(inputs),
+        output=Port(name=output, dtype=dtype, shape=("n", len(model.classes))),
+        costs=model.costs,
+        sentence=run.sentence,
+        backbone=first,
+        backbones=(first, *others) if others else (),
+        weights_digest=model.backbone.digest,
+        is_finetuned=model.is_finetuned,
+        data_digest=run.provenance.data.digest,
+    )
 
 
 def size_of_file(n_bytes: int) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
 
 from headstart.errors import InputError, argument
 from headstart.export.crop import Crop, cut_out, onnx_text
-from headstart.export.facts import outputs_of
+from headstart.export.facts import ExportFacts
 from headstart.export.network import FromPictures
 from headstart.progress import Progress, silent
 
@@ -36,7 +36,7 @@ EXTRA_FILE = "headstart.json"
 
 def onnx_bytes(
     classifier: Classifier | CautiousClassifier,
-    facts: Mapping[str, Any],
+    facts: ExportFacts,
     *,
     takes: str,
     progress: Progress = silent,
@@ -64,7 +64,7 @@ def onnx_bytes(
             dynamo=True,
             opset_version=OPSET,
             input_names=list(classifier.inputs),
-            output_names=[o["name"] for o in outputs_of(facts)],
+            output_names=[port.name for port in facts.outputs],
             external_data=False,
             verbose=False,
             optimize=False,
@@ -76,8 +76,8 @@ def onnx_bytes(
     if takes == "pictures":
         model = _after_crop(model, classifier)
     model.producer_name = "headstart"
-    model.producer_version = facts["headstart"]
-    onnx.helper.set_model_props(model, {"headstart": json.dumps(facts, ensure_ascii=False)})
+    model.producer_version = facts.headstart
+    onnx.helper.set_model_props(model, {"headstart": msgspec.json.encode(facts).decode()})
     if model.ByteSize() > ONNX_LIMIT_BYTES:
         raise InputError(
             f"the network has {model.ByteSize() / 2**30:.1f} GiB of weights and an ONNX file holds "
@@ -136,7 +136,7 @@ def _after_crop(model: Any, classifier: Classifier | CautiousClassifier) -> Any:
 
 
 def torchscript_bytes(
-    classifier: Classifier | CautiousClassifier, facts: Mapping[str, Any], *, takes: str
+    classifier: Classifier | CautiousClassifier, facts: ExportFacts, *, takes: str
 ) -> bytes:
     """The classifier traced and frozen; ``torch.jit.load`` runs it without Headstart.
 
@@ -155,7 +155,7 @@ def torchscript_bytes(
         traced = torch.jit.trace(module, examples, check_trace=False)  # type: ignore[no-untyped-call]
         frozen = torch.jit.freeze(traced)
         buffer = io.BytesIO()
-        extra = {EXTRA_FILE: json.dumps(facts, ensure_ascii=False)}
+        extra = {EXTRA_FILE: msgspec.json.encode(facts).decode()}
         torch.jit.save(frozen, buffer, _extra_files=extra)
     return buffer.getvalue()
 

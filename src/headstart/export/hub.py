@@ -6,14 +6,13 @@ this machine and addresses are never uploaded. A model of texts holds words of t
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import logging
 import os
 import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -25,13 +24,18 @@ from headstart.errors import HeadstartError, InputError, OutputError, argument, 
 from headstart.export.card import card_text, holds_words
 from headstart.export.facts import portable_name, source_of
 from headstart.files import write_atomically
-from headstart.results import encode
-from headstart.runs.folder import write_json
+from headstart.results import write
+from headstart.runs.folder import read_json
+from headstart.runs.heldout import HeldOutFile
 from headstart.runs.model import need_classes, need_images
+from headstart.runs.model_file import ModelFile
+from headstart.runs.reader_files import TextFile
 from headstart.runs.regular import open_regular
 from headstart.runs.result import METRICS
+from headstart.runs.run_file import RUN_FILE, ImageRunFile, TextRunFile
+from headstart.runs.settings import FitSettings
 from headstart.runs.sums import write_sums
-from headstart.sources.text import KIND as TEXTS
+from headstart.sources.saved import SavedBackbone
 
 if TYPE_CHECKING:
     from headstart.runs.result import FitResult
@@ -103,15 +107,14 @@ def stage(run: Run, folder: Path, *, with_report: bool = False) -> Pushed:
     except OSError as error:
         raise OutputError(f"cannot write {shown} ({error.strerror})") from error
     for path in (folder / "model").rglob("model.json"):  # also of the partner
-        write_json(path, _without_paths(json.loads(path.read_text("utf-8"))))
+        write(path, _portable_model(read_json(path.parent, path.name, ModelFile)))
     if (path := folder / "model" / TEXT_READER).exists():
-        write_json(path, _portable_reader(json.loads(path.read_text("utf-8"))))
+        write(path, _portable_reader(read_json(path.parent, path.name, TextFile)))
     if not with_report:
         for path in (folder / "model").rglob("reliability.json"):
-            write_json(path, _without_names(json.loads(path.read_text("utf-8"))))
-    write_json(folder / "run.json", _portable_settings(run.settings))
-    figures = encode(_portable_metrics(run.metrics, with_report=with_report))
-    write_atomically(folder / METRICS, f"{figures}\n".encode())
+            write(path, _without_names(read_json(path.parent, path.name, HeldOutFile)))
+    write(folder / RUN_FILE, _portable_run(run.provenance))
+    write(folder / METRICS, _portable_metrics(run.metrics, with_report=with_report))
     write_sums(folder)  # without the card, which people may have edited
     write_atomically(folder / "README.md", card_text(run, front_matter=True).encode())
     found = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -205,53 +208,63 @@ def _reason(error: Exception) -> str:
     return f"the hub answered {status} ({text})"
 
 
-def _portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _portable_run(run: ImageRunFile | TextRunFile) -> ImageRunFile | TextRunFile:
     """``run.json`` with only the last part of the data's path."""
-    data = PurePath(str(settings["data"]["path"])).name
-    own = dict(settings["settings"])
-    own["data"] = data
-    own.pop("address", None)
-    for name in FILES:
-        if own.get(name):
-            own[name] = PurePath(str(own[name])).name
-    own |= {name: portable_name(own[name]) for name in ("encoder", "embeddings") if own.get(name)}
-    if own.get("backbone"):
-        own["backbone"] = ",".join(map(base_name, str(own["backbone"]).split(",")))
-    several = [_portable_network(net) for net in settings.get("backbones") or ()]
-    command = ["headstart fit", data, "(see settings)"]
-    return {
-        **settings,
-        "settings": own,
-        "data": {**settings["data"], "path": data},
-        "backbone": _portable_network(settings["backbone"]),
-        **({"backbones": several} if several else {}),
-        "command": " ".join(command),
+    own = run.settings
+    data = PurePath(own.data).name
+    places = {name: getattr(own, name, None) for name in FILES}
+    named: dict[str, Any] = {n: PurePath(place).name for n, place in places.items() if place}
+    named |= {
+        name: portable_name(place)
+        for name in ("encoder", "embeddings")
+        if (place := getattr(own, name, None))
     }
+    if isinstance(own, FitSettings):
+        named["backbone"] = ",".join(map(base_name, own.backbone.split(",")))
+        named["address"] = None
+    return replace(
+        run,
+        settings=dataclasses.replace(own, data=data, **named),
+        data=replace(run.data, path=data),
+        backbone=_portable_backbone(run.backbone),
+        backbones=tuple(map(_portable_backbone, run.backbones)),
+        command=f"headstart fit {data} (see settings)",
+    )
 
 
-def _portable_reader(reader: Mapping[str, Any]) -> dict[str, Any]:
-    """``text.json`` without folders of this machine: an encoder is found by its name, and known by its digest."""
-    names = {
-        key: portable_name(reader[key]) for key in ("encoder", "encoder_name") if reader.get(key)
-    }
-    vectors = reader.get("embeddings")
+def _portable(name: str | None) -> str | None:
+    """A name without folders of this machine: an encoder is known by its digest."""
+    return name and portable_name(name)
+
+
+def _portable_reader(reader: TextFile) -> TextFile:
+    vectors = reader.embeddings
     if vectors is not None:
-        vectors = {**vectors, "source": portable_name(vectors["source"])}
-    return {**reader, **names, "embeddings": vectors}
+        vectors = replace(vectors, source=portable_name(vectors.source))
+    return replace(
+        reader,
+        encoder=_portable(reader.encoder),
+        encoder_name=_portable(reader.encoder_name),
+        embeddings=vectors,
+    )
 
 
-def _portable_network(net: Mapping[str, Any]) -> dict[str, Any]:
-    """A network's facts without folders of this machine."""
-    if net.get("kind") == TEXTS:
-        return _portable_features(net)
-    names = {key: base_name(str(net[key])) for key in ("name", "arch") if net.get(key)}
-    return {**net, **names, "source": source_of(net)}
+def _portable_backbone(net: SavedBackbone) -> SavedBackbone:
+    if net.is_text:
+        vectors, encoder = _portable(net.word_vectors), _portable(net.encoder)
+        return replace(net, word_vectors=vectors, encoder=encoder)
+    return replace(
+        net,
+        name=base_name(net.name),
+        arch=base_name(net.arch),
+        weights=net.weights and PurePath(net.weights).name,
+        source=source_of(net),
+    )
 
 
-def _portable_features(net: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of features of texts."""
-    named = {key: portable_name(net[key]) for key in ("word vectors", "encoder") if net.get(key)}
-    return {**net, **named}
+def _portable_model(model: ModelFile) -> ModelFile:
+    beside = (replace(p, backbone=_portable_backbone(p.backbone)) for p in model.beside)
+    return replace(model, backbone=_portable_backbone(model.backbone), beside=tuple(beside))
 
 
 def _portable_metrics(metrics: FitResult, *, with_report: bool) -> FitResult:
@@ -270,19 +283,7 @@ def _portable_metrics(metrics: FitResult, *, with_report: bool) -> FitResult:
     return replace(metrics, data=data, text=text, mistakes=(), suspicious=())
 
 
-def _without_names(reliability: Mapping[str, Any]) -> dict[str, Any]:
-    """``reliability.json`` with numbers for the names of the training images."""
-    n = len(reliability.get("names") or ())
-    return {**reliability, "names": [f"training image {i}" for i in range(1, n + 1)]}
-
-
-def _without_paths(model: Mapping[str, Any]) -> dict[str, Any]:
-    """``model.json`` with only the names of local weight files."""
-    net = dict(model["backbone"])
-    if net.get("kind") == TEXTS:
-        return {**model, "backbone": _portable_features(net)}
-    net |= {name: base_name(str(net[name])) for name in ("name", "arch") if net.get(name)}
-    if net.get("weights"):
-        net["weights"] = PurePath(str(net["weights"])).name
-    others = [_without_paths(part) for part in model.get("beside") or ()]
-    return {**model, "backbone": net, **({"beside": others} if others else {})}
+def _without_names(known: HeldOutFile) -> HeldOutFile:
+    """Numbers in the place of the names of the training images."""
+    names = known.names and tuple(f"training image {i + 1}" for i in range(len(known.names)))
+    return replace(known, names=names)

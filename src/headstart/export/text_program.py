@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,18 +41,19 @@ class Classifier:
 
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = Path(__file__).parent if folder is None else Path(folder)
-        facts = json.loads((self.folder / "model.json").read_text("utf-8"))
-        self.classes: list[str] = facts["classes"]
-        self.costs = facts["costs"]
-        self.is_unit, self.scale = facts["is_unit"], facts["scale"]
-        self.encoder, self.network = facts["encoder"], facts["network"]
+        text = (self.folder / "model.json").read_text("utf-8")
+        facts = json.loads(text, object_hook=lambda found: SimpleNamespace(**found))
+        self.classes: list[str] = facts.classes
+        self.costs = facts.costs
+        self.is_unit, self.scale = facts.is_unit, facts.scale
+        self.encoder, self.network = facts.encoder, facts.network
         arrays = np.load(self.folder / "model.npz", allow_pickle=False)
         self.coef, self.intercept = arrays["coef"], arrays["intercept"]
-        self.idf = [arrays[f"idf{i}"] for i in range(len(facts["counted"]))]
-        self.kinds = [kind for kind, _ in facts["counted"]]
-        self.places = [{t: i for i, t in enumerate(terms)} for _, terms in facts["counted"]]
+        self.idf = [arrays[f"idf{i}"] for i in range(len(facts.counted))]
+        self.kinds = [kind for kind, _ in facts.counted]
+        self.places = [{t: i for i, t in enumerate(terms)} for _, terms in facts.counted]
         self.vectors = arrays["vectors"] if "vectors" in arrays.files else None
-        self.words = {word: i for i, word in enumerate(facts["words"])}
+        self.words = {word: i for i, word in enumerate(facts.words)}
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The predicted class of each text: the most probable, or that of least expected cost."""
@@ -98,8 +100,8 @@ class Classifier:
             return self._encoded(texts)
         if self.network is not None:
             numbers = [[self.words.get(w, 1) for w in tokenize(text)] for text in texts]
-            most = self.network["max_words"]
-            ids, _ = padded([row[:most] for row in numbers], least=self.network["least_words"])
+            most = self.network.max_words
+            ids, _ = padded([row[:most] for row in numbers], least=self.network.least_words)
             [found] = self._session("textcnn.onnx").run(None, {"tokens": ids})
             return np.asarray(np.log(np.maximum(np.exp(found.astype(np.float64)), 1e-12)))
         if self.vectors is None:
@@ -113,7 +115,7 @@ class Classifier:
 
     def _encoded(self, texts: list[str]) -> NDArray[np.float64]:
         """Layers of the sentence encoder side by side, each of unit length times the weight."""
-        lower = self.encoder["lowers_case"]
+        lower = self.encoder.lowers_case
         clean = [t.encode("utf-8", "replace").decode() for t in texts]
         found = self._tokenizer.encode_batch([t.lower() for t in clean] if lower else clean)
         ids, mask = padded([one.ids or NO_TOKENS for one in found])
@@ -123,7 +125,7 @@ class Classifier:
         rounded = [layer.astype(np.float16).astype(np.float64) for layer in layers]
         norms = [np.linalg.norm(layer, axis=1, keepdims=True) for layer in rounded]
         unit = [x / np.where(n > 0, n, 1) for x, n in zip(rounded, norms, strict=True)]
-        return np.asarray(np.hstack(unit) * self.encoder["weight"])
+        return np.asarray(np.hstack(unit) * self.encoder.weight)
 
     @property
     def _tokenizer(self) -> Any:
@@ -132,7 +134,7 @@ class Classifier:
                 str(self.folder / "tokenizer.json")
             )
             made.no_padding()
-            made.enable_truncation(self.encoder["max_tokens"])
+            made.enable_truncation(self.encoder.max_tokens)
             self.__dict__["tokenizer"] = made
         return self.__dict__["tokenizer"]
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from headstart.errors import (
 )
 from headstart.export import formats
 from headstart.export.exporting import Exported
-from headstart.export.facts import portable_name
+from headstart.export.facts import Port, portable_name
 from headstart.export.formats import OPSET, need_onnx, quiet
 from headstart.export.text_program import Classifier
 from headstart.files import require_folder, write_atomically
@@ -207,52 +208,91 @@ def _move(staged: Path, path: Path) -> None:
         ) from error
 
 
-def _write(folder: Path, model: Model, reader: TextReader) -> dict[str, Any]:
+class EncoderFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence encoder, and how the program applies it."""
+
+    name: str
+    digest: str
+    licence: str
+    layers: tuple[str, ...]
+    max_tokens: int
+    lowers_case: bool
+    weight: float  # of its layers beside TF-IDF
+
+
+class NetworkFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many words a TextCNN takes."""
+
+    max_words: int
+    least_words: int
+
+
+class TextFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is worth showing of an exported classifier of texts; with the words in its model.json."""
+
+    headstart: str
+    classes: tuple[str, ...]
+    features: str
+    inputs: tuple[Port, ...]
+    output: Port
+    costs: tuple[tuple[float, ...], ...] | None
+    scale: float
+    is_unit: bool
+    encoder: EncoderFacts | None = None
+    network: NetworkFacts | None = None
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        """The output, as of `ExportFacts`."""
+        return (self.output,)
+
+
+def _write(folder: Path, model: Model, reader: TextReader) -> TextFacts:
     """All files but the card; returns the facts that are worth showing."""
-    facts: dict[str, Any] = {
-        "headstart": headstart.__version__,
-        "classes": list(model.classes),
-        "features": str(model.blocks),
-        "inputs": [{"name": "texts", "dtype": "str", "shape": ["n"]}],
-        "output": {"name": "probabilities", "dtype": "float64", "shape": ["n", len(model.classes)]},
-        "costs": model.costs,
-        "scale": model.temperature.scale,
-        "is_unit": bool(reader.tfidf) or model.normalize == "l2",
-        "encoder": None,
-        "network": None,
-    }
     arrays: dict[str, Any] = {"coef": model.coef, "intercept": model.intercept}
     arrays |= {f"idf{i}": counts.idf for i, counts in enumerate(reader.tfidf)}
     words: Sequence[str] = ()
+    of_network = of_encoder = None
     if reader.embeddings is not None:
         words, arrays["vectors"] = reader.embeddings.words, reader.embeddings.vectors
     if reader.network is not None:
         trained, vocabulary = reader.network
         words = vocabulary.words
-        facts["network"] = {
-            "max_words": trained.settings.max_words,
-            "least_words": max(trained.model.widths),
-        }
+        of_network = NetworkFacts(
+            max_words=trained.settings.max_words, least_words=max(trained.model.widths)
+        )
         _write_textcnn(folder / "textcnn.onnx", trained.model)
     if reader.layers:
         found = locate_encoder(reader, model.folder)
         assert found is not None
         encoder = read_encoder(found)
-        facts["encoder"] = {
-            "name": portable_name(reader.encoder_name or encoder.root.name),
-            "digest": encoder.digest,
-            "licence": encoder.licence,
-            "layers": list(reader.layers),
-            "max_tokens": encoder.max_tokens,
-            "lowers_case": encoder.lowers_case,
-            "weight": float(np.sqrt((len(reader.tfidf) or 1) / len(reader.layers))),
-        }
+        of_encoder = EncoderFacts(
+            name=portable_name(reader.encoder_name or encoder.root.name),
+            digest=encoder.digest,
+            licence=encoder.licence,
+            layers=reader.layers,
+            max_tokens=encoder.max_tokens,
+            lowers_case=encoder.lowers_case,
+            weight=float(np.sqrt((len(reader.tfidf) or 1) / len(reader.layers))),
+        )
         _write_encoder(folder, encoder, reader.layers)
+    facts = TextFacts(
+        headstart=headstart.__version__,
+        classes=model.classes,
+        features=str(model.blocks),
+        inputs=(Port(name="texts", dtype="str", shape=("n",)),),
+        output=Port(name="probabilities", dtype="float64", shape=("n", len(model.classes))),
+        costs=model.costs,
+        scale=model.temperature.scale,
+        is_unit=bool(reader.tfidf) or model.normalize == "l2",
+        encoder=of_encoder,
+        network=of_network,
+    )
     stored = io.BytesIO()
     np.savez(stored, **arrays)
     write_atomically(folder / "model.npz", stored.getvalue())
     lists = {"counted": [[t.kind, list(t.terms)] for t in reader.tfidf], "words": list(words)}
-    whole = json.dumps(facts | lists, ensure_ascii=False)
+    whole = json.dumps(msgspec.to_builtins(facts) | lists, ensure_ascii=False)
     write_atomically(folder / "model.json", whole.encode("utf-8", "surrogatepass"))
     source = Path(__file__).with_name("text_program.py").read_text("utf-8")
     alone = source.replace("from headstart.text.tokens import", "from tokens import")
@@ -364,17 +404,17 @@ def check_program(folder: Path, model: Model, texts: Sequence[str]) -> TextCheck
     return found
 
 
-def card_of(run: Run, facts: dict[str, Any], check: TextCheck, folder: Path) -> str:
+def card_of(run: Run, facts: TextFacts, check: TextCheck, folder: Path) -> str:
     """The card in Markdown."""
     needs = "numpy"
-    if facts["encoder"] is not None:
+    if facts.encoder is not None:
         needs = "numpy, onnxruntime and tokenizers"
-    elif facts["network"] is not None:
+    elif facts.network is not None:
         needs = "numpy and onnxruntime"
     files = ", ".join(f"`{file.name}`" for file in sorted(folder.iterdir()))
     name = one_line(run.folder.resolve().name)
-    classes = ", ".join(one_line(c, limit=60) for c in facts["classes"][:20])
-    more = len(facts["classes"]) - 20
+    classes = ", ".join(one_line(c, limit=60) for c in facts.classes[:20])
+    more = len(facts.classes) - 20
     checked = f"Checked when it was written: {check.sentence}."
     if check.why_not:  # which may name files of this machine
         checked = "Not checked when it was written: the run's texts could not be read."
@@ -405,14 +445,14 @@ print(classifier.predict(["a text"]), classifier.probabilities(["a text"]))
 
 ## Where it comes from
 
-Headstart {facts["headstart"]}; {facts["features"]}{_encoder_line(facts)}. What the training texts allow, Headstart cannot know: add it here.
+Headstart {facts.headstart}; {facts.features}{_encoder_line(facts.encoder)}. What the training texts allow, Headstart cannot know: add it here.
 """
 
 
-def _encoder_line(facts: dict[str, Any]) -> str:
-    encoder = facts["encoder"]
+def _encoder_line(encoder: EncoderFacts | None) -> str:
+    if encoder is None:
+        return ""
     return (
-        ""
-        if encoder is None
-        else f"; sentence encoder {encoder['name']}, digest {encoder['digest']}, licence by its card: {encoder['licence']}"
+        f"; sentence encoder {encoder.name}, digest {encoder.digest}, licence by its card: "
+        f"{encoder.licence}"
     )

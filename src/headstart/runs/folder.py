@@ -26,15 +26,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from headstart.errors import OutputError, RunError, argument, one_line
+import msgspec
+
+from headstart.errors import InputError, OutputError, RunError, argument, one_line
 from headstart.files import held, is_held, sync_folder, write_atomically
 from headstart.runs.regular import read_regular
-from headstart.runs.shape import misfit
 from headstart.runs.sums import write_sums
 
 SCHEMA = 1
+T = TypeVar("T")
 # The corrections that a run was made with (`fit --fixes`), under this name whatever they were called.
 FIXES = "fixes.csv"
 _TRIES = 3
@@ -248,40 +250,39 @@ def _meant(folder: Path) -> str:
     return one_line(f". The latest runs are {', '.join(latest)}") if latest else ""
 
 
-def read_json(folder: Path, name: str, shape: Any = None) -> dict[str, Any]:
-    """Read one JSON file of a run folder.
+class Versioned(msgspec.Struct):
+    """The version of the form of a file."""
 
-    Raises RunError where the folder is not a run, the file is damaged, or it was written by a newer
-    version.
+    schema: int
 
-    `shape`: what it must have: see `headstart.runs.shape.misfit`.
+
+def read_json(folder: Path, name: str, kind: type[T]) -> T:
+    """Read one JSON file of a run folder, as a type that :mod:`msgspec` decodes.
+
+    Raises RunError where the folder is not a run, the file is damaged or of another form, or it was
+    written by a newer version.
     """
     path = folder / name
     if not folder.is_dir():
         raise RunError(f"no such run folder: {one_line(str(folder))}{_meant(folder)}")
     try:
-        content = read_regular(folder, name).decode("utf-8")
-        value = json.loads(content, parse_constant=_refuse_constant)
+        content = read_regular(folder, name)
     except FileNotFoundError as error:
         raise RunError(
             f"{one_line(str(folder))} is not a run folder: it has no {name}{_meant(folder)}"
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise damaged(path, str(error)) from error
-    if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
-        raise damaged(path, "no schema number")
-    if value["schema"] > SCHEMA:
-        raise RunError(
-            f"{one_line(str(path))} was written by a newer Headstart (schema "
-            f"{one_line(str(value['schema']), limit=20)}, known {SCHEMA}): update headstart"
-        )
-    if shape is not None and (wrong := misfit(value, shape)):
-        raise damaged(path, wrong)
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    try:
+        schema = msgspec.json.decode(content, type=Versioned).schema
+        if schema <= SCHEMA:
+            return msgspec.json.decode(content, type=kind)
+    except (ValueError, RecursionError, InputError) as error:
+        raise damaged(path, str(error)) from error
+    raise RunError(
+        f"{one_line(str(path))} was written by a newer Headstart (schema "
+        f"{one_line(str(schema), limit=20)}, known {SCHEMA}): update headstart"
+    )
 
 
 def damaged(path: Path, why: str) -> RunError:

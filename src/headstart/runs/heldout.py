@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,23 +21,28 @@ from headstart.errors import RunError, one_line
 from headstart.files import write_atomically
 from headstart.heads.examples import normalize_rows
 from headstart.reliability.novelty import FEWEST_ROWS, Novelty, choose_rows
-from headstart.runs.folder import SCHEMA, read_json, write_json
+from headstart.results import write
+from headstart.runs.folder import SCHEMA, read_json
 from headstart.runs.regular import read_regular
-from headstart.runs.shape import TEXT, Maybe
 
 if TYPE_CHECKING:
     from headstart.runs.metrics import Results
     from headstart.runs.model import Model
 
 FILES = ("reliability.safetensors", "reliability.json")
-_SHAPE = {
-    "features": Maybe(TEXT),
-    "names": Maybe([TEXT]),
-    "labels": Maybe([TEXT]),
-}
 _PREFIX = "novelty."
 # How many of the nearest training images a prediction names.
 N_NEAREST = 3
+
+
+class HeldOutFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The training images that novelty compares with, as ``reliability.json`` names them."""
+
+    schema: int
+    # Where one of these is missing, as in early versions, there is nothing to compare with.
+    features: str | None = None
+    names: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,7 @@ class TrainingReference:
 def features_of_model(model: Model) -> str:
     """A digest of what features a model's head takes: networks, layers and resolutions."""
     facts = [
-        [e.backbone["digest"], list(e.blocks.taps), list(e.blocks.resolutions), *e.blocks.only]
+        [e.backbone.digest, list(e.blocks.taps), list(e.blocks.resolutions), *e.blocks.only]
         for e in model.encoders
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -103,16 +109,14 @@ class HeldOut:
             "top": self.top,
             "correct": self.correct.astype(np.uint8),
         }
-        facts: dict[str, Any] = {"schema": SCHEMA}
+        facts = HeldOutFile(schema=SCHEMA)
         if (known := self.reference) is not None:
             tensors |= {_PREFIX + n: a for n, a in known.novelty.tensors().items()}
-            facts |= {
-                "features": known.features,
-                "names": list(known.names),
-                "labels": list(known.labels),
-            }
+            facts = HeldOutFile(
+                schema=SCHEMA, features=known.features, names=known.names, labels=known.labels
+            )
         write_atomically(folder / FILES[0], save(tensors))
-        write_json(folder / FILES[1], facts)
+        write(folder / FILES[1], facts)
 
     @classmethod
     def read(cls, folder: Path) -> HeldOut | None:
@@ -125,7 +129,7 @@ class HeldOut:
 
         if not (folder / FILES[0]).exists():
             return None
-        facts = read_json(folder, FILES[1], _SHAPE)
+        facts = read_json(folder, FILES[1], HeldOutFile)
         try:
             tensors = load(read_regular(folder, FILES[0]))
             own, top, correct = (tensors[name] for name in ("own", "top", "correct"))
@@ -134,9 +138,7 @@ class HeldOut:
             for values in (own, top):
                 if values.dtype.kind != "f" or not ((values >= 0) & (values <= 1)).all():
                     raise ValueError("a probability lies outside 0 and 1")
-            # A file of an older version may lack what says which model these features are of.
-            is_known = all(facts.get(name) is not None for name in ("names", "labels", "features"))
-            reference = _reference(tensors, facts) if is_known else None
+            reference = _reference(tensors, facts)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             reason = one_line(str(error), limit=120)
             raise RunError(
@@ -145,18 +147,17 @@ class HeldOut:
         return cls(own=own, top=top, correct=correct.astype(bool), reference=reference)
 
 
-def _reference(tensors: dict[str, NDArray[Any]], facts: dict[str, Any]) -> TrainingReference:
+def _reference(tensors: dict[str, NDArray[Any]], facts: HeldOutFile) -> TrainingReference | None:
+    if facts.names is None or facts.labels is None or facts.features is None:
+        return None
     arrays = {
         n.removeprefix(_PREFIX): array for n, array in tensors.items() if n.startswith(_PREFIX)
     }
     novelty = Novelty.of_tensors(arrays, len(arrays["mean"]))
-    if not len(facts["names"]) == len(facts["labels"]) == len(novelty.rows):
-        raise ValueError(f"{len(facts['names'])} names for {len(novelty.rows)} rows")
+    if not len(facts.names) == len(facts.labels) == len(novelty.rows):
+        raise ValueError(f"{len(facts.names)} names for {len(novelty.rows)} rows")
     return TrainingReference(
-        novelty=novelty,
-        names=tuple(facts["names"]),
-        labels=tuple(facts["labels"]),
-        features=facts["features"],
+        novelty=novelty, names=facts.names, labels=facts.labels, features=facts.features
     )
 
 

@@ -27,6 +27,7 @@ from headstart.runs.kind import Kind
 from headstart.runs.origin import Origin
 from headstart.runs.provenance import describe_backbone, provenance
 from headstart.runs.result import ExtractionResult
+from headstart.runs.run_file import FeaturesRead, ImageRunFile, UsedPrecision
 from headstart.runs.settings import FitSettings, fields_for
 from headstart.sources.image import ImageSource
 from headstart.sources.reading import Reading
@@ -251,23 +252,22 @@ class Images(Kind):
             )
         }
 
-    def provenance(self, results: Results) -> dict[str, Any]:
-        tuned = results.finetuning
-        made = provenance(
+    def provenance(self, results: Results) -> ImageRunFile:
+        tuned, source = results.finetuning, self._source
+        several = source.of.values() if isinstance(source, SeveralSource) else ()
+        in_blocks = dict(source.reading.in_blocks)
+        return provenance(
+            ImageRunFile,
             self.settings,
             results.index,
             describe_backbone(self._source_of(results).backbone),
-            self._engine or "features from the store",
-            {"chosen": self.settings.precision, "reason": self._precision_reason},
-            tuned.plan.settings.to_dict() if tuned and tuned.plan else None,
+            engine=self._engine or "features from the store",
+            precision=UsedPrecision(chosen=self.settings.precision, reason=self._precision_reason),
+            training=tuned.plan.settings.to_dict() if tuned and tuned.plan else None,
             asked=self.asked,
+            backbones=tuple(describe_backbone(s.backbone) for s in several),
+            features=FeaturesRead(read="in blocks" if in_blocks else "whole", in_blocks=in_blocks),
         )
-        several = {}
-        if isinstance(self._source, SeveralSource):
-            several = {
-                "backbones": [describe_backbone(s.backbone) for s in self._source.of.values()]
-            }
-        return made | several | {"features": self._source.reading.to_dict()}
 
     def files(self) -> dict[str, bytes]:
         """The fixes, which whoever reads the images again needs."""

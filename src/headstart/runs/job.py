@@ -23,11 +23,10 @@ from headstart.data import training_records
 from headstart.data.groups import require_enough_groups
 from headstart.files import write_atomically
 from headstart.probe import training_folds
-from headstart.results import encode
+from headstart.results import write
 from headstart.runs.averaging import average_best
 from headstart.runs.checks import checks_of, with_checks, with_final_parts
 from headstart.runs.choose import Candidate, choose, join_worth_having
-from headstart.runs.folder import write_json
 from headstart.runs.heldout import held_out_of
 from headstart.runs.leaks import with_leaks
 from headstart.runs.measure import Task, Watch, measure, unwatched
@@ -38,6 +37,7 @@ from headstart.runs.refit import TrainNetwork, refit
 from headstart.runs.reliability import reliability_of
 from headstart.runs.report import write_report
 from headstart.runs.result import METRICS
+from headstart.runs.run_file import RUN_FILE
 from headstart.runs.targets import NO_FINETUNING, TargetResults, fit_on_targets
 from headstart.sources.image import ImageSource
 from headstart.sources.several import SeveralSource
@@ -230,8 +230,8 @@ class Job:
         figures = metrics(
             results, kind.clock.timings_s, checks=checks, reliability=reliability, **more
         )
-        write_json(scratch / "run.json", kind.provenance(results))
-        write_atomically(scratch / METRICS, f"{encode(figures)}\n".encode())
+        write(scratch / RUN_FILE, kind.provenance(results))
+        write(scratch / METRICS, figures)
         results.final.model.save(scratch / "model")
         for name, content in kind.files().items():
             write_atomically(scratch / name, content)

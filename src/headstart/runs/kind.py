@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headstart.runs.origin import Origin
     from headstart.runs.outcome import Finetuning
     from headstart.runs.refit import TrainNetwork
+    from headstart.runs.run_file import RunFile
     from headstart.runs.training_plan import Asked
     from headstart.sources import Source
 
@@ -102,7 +103,7 @@ class Kind(ABC):
         """Fields of :class:`headstart.runs.result.FitResult` of this kind alone."""
 
     @abstractmethod
-    def provenance(self, results: Results) -> dict[str, Any]:
+    def provenance(self, results: Results) -> RunFile:
         """``run.json``."""
 
     def files(self) -> dict[str, bytes]:

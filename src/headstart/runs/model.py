@@ -17,30 +17,24 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.backbones import Preprocessing
 from headstart.data.targets import Kind
 from headstart.errors import InputError, RunError, WeightsError, one_line
 from headstart.files import write_atomically
 from headstart.heads import Pool, Temperature, least_cost
 from headstart.heads.examples import Normalize, Rows, decide, join_rows
 from headstart.heads.multilabel import sigmoid
+from headstart.results import write
 from headstart.runs.encoder import Encoder
-from headstart.runs.folder import SCHEMA, read_json, write_json
+from headstart.runs.folder import SCHEMA, read_json
+from headstart.runs.model_file import ModelFile, Part, Precision, cells
 from headstart.runs.regular import read_regular
-from headstart.runs.settings import PRECISIONS, SIZES_PX
-from headstart.runs.shape import MODEL
-from headstart.sources.blocks import (
-    Blocks,
-    of_backbone,
-    read_cells,
-    side_by_side,
-    write_cells,
-)
+from headstart.sources.blocks import Blocks, side_by_side
+from headstart.sources.saved import SavedBackbone
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -53,11 +47,10 @@ class Model:
 
     classes: tuple[str, ...]  # length K
     blocks: Blocks  # the taps and resolutions whose features it takes
-    precision: str  # of the network's arithmetic; features for predictions are made in the same
-    # ``name``, ``arch``, ``weights`` (path of a local file, or None), ``digest``, ``preprocessing``
-    # and all ``taps`` as pairs of name and module; of a fine-tuned network also ``finetuned``, the
-    # name of its file in the model's folder. Of several, the first.
-    backbone: dict[str, Any]
+    precision: (
+        Precision  # of the network's arithmetic; features for predictions are made in the same
+    )
+    backbone: SavedBackbone  # of several, the first
     coef: NDArray[np.float64]  # (K, d); two classes have the rows ``-w`` and ``w``
     intercept: NDArray[np.float64]  # (K,)
     temperature: Temperature  # from scores to probabilities
@@ -70,8 +63,7 @@ class Model:
     # Of a model of texts, what makes features of them. A TextCNN is a model whose features are its
     # log-probabilities, which the head passes through.
     texts: TextReader | None = None
-    # the other backbones whose features the head takes, in the same form
-    beside: tuple[dict[str, Any], ...] = ()
+    beside: tuple[SavedBackbone, ...] = ()  # the other backbones whose features the head takes
     # cost of each true class (row) taken for each other (column): the class of least expected cost
     # is predicted rather than the most probable one
     costs: tuple[tuple[float, ...], ...] | None = None
@@ -87,7 +79,7 @@ class Model:
     @property
     def is_finetuned(self) -> bool:
         """Whether the backbone is the run's own, trained network."""
-        return "finetuned" in self.backbone
+        return bool(self.backbone.finetuned)
 
     def join(self, parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Features (n, d) of the blocks' parts (n, d_i), side by side as the head was fitted on."""
@@ -200,37 +192,26 @@ class Model:
         payload = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
         write_atomically(folder / FILES[0], payload)
         own, *others = self.blocks.members
-        facts: dict[str, Any] = {
-            "schema": SCHEMA,
-            "classes": list(self.classes),
-            "taps": list(own.taps),
-            "resolutions_px": list(own.resolutions),
-            "precision": self.precision,
-            "normalize": self.normalize,
-            "backbone": self.backbone,
-            "has_partner": self.partner is not None,
-        }
-        if own.only:
-            facts["only"] = write_cells(own)
-        if others:
-            facts["beside"] = [
-                {
-                    "taps": list(b.taps),
-                    "resolutions_px": list(b.resolutions),
-                    "backbone": net,
-                    **({"only": write_cells(b)} if b.only else {}),
-                }
+        facts = ModelFile(
+            schema=SCHEMA,
+            classes=self.classes,
+            taps=own.taps,
+            resolutions_px=own.resolutions,
+            only=cells(own),
+            backbone=self.backbone,
+            precision=self.precision,
+            normalize=self.normalize,
+            has_partner=self.partner is not None,
+            beside=tuple(
+                Part(taps=b.taps, resolutions_px=b.resolutions, only=cells(b), backbone=net)
                 for b, net in zip(others, self.beside, strict=True)
-            ]
-        if self.costs is not None:
-            facts["costs"] = [list(row) for row in self.costs]
-        if self.target != "classes":
-            facts |= {
-                "target": self.target,
-                "thresholds": list(self.thresholds),
-                "half_width": self.half_width,
-            }
-        write_json(folder / FILES[1], facts)
+            ),
+            costs=self.costs,
+            target=self.target,
+            thresholds=self.thresholds,
+            half_width=self.half_width,
+        )
+        write(folder / FILES[1], facts)
         if self.partner is not None:
             self.partner.save(folder / PARTNER)
         if self.texts is not None:
@@ -239,10 +220,10 @@ class Model:
             save_reader(folder, self.blocks.taps[0], self.texts)
 
     @classmethod
-    def _read_partner(cls, folder: Path) -> Model:
+    def _read_partner(cls, folder: Path, classes: tuple[str, ...]) -> Model:
         """A partner, which has none itself."""
         partner = cls.read(folder / PARTNER)
-        if partner.classes != tuple(read_json(folder, FILES[1])["classes"]):
+        if partner.classes != classes:
             raise ValueError("its partner knows other classes")
         return partner
 
@@ -255,44 +236,38 @@ class Model:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        facts = read_json(folder, FILES[1], MODEL)
-        normalize = facts.get("normalize", "l2")  # earlier versions knew no other
+        facts = read_json(folder, FILES[1], ModelFile)
         try:
-            if normalize not in get_args(Normalize):
-                raise ValueError(f"normalize is {one_line(str(normalize))}")
-            if facts["precision"] not in PRECISIONS[1:]:
-                raise ValueError(f"precision is {one_line(facts['precision'])}")
             tensors = load(read_regular(folder, FILES[0]))
-            of_networks = [facts, *(facts.get("beside") or ())]
-            for part in of_networks:
-                _check_sizes(part)
-            target = _check_target(facts)
-            _check_head(tensors, len(facts["classes"]), least=2 if target == "classes" else 1)
-            blocks = _blocks(of_networks)
+            _check_head(tensors, len(facts.classes), least=2 if facts.target == "classes" else 1)
+            blocks = facts.blocks()
+            if facts.beside:
+                parts = (facts, *facts.beside)
+                blocks = side_by_side([part.blocks(part.backbone.name) for part in parts])
             reader = None
-            if facts["backbone"].get("kind") == KIND:
+            if facts.backbone.is_text:
                 from headstart.runs.reader_files import read_reader
 
                 blocks, reader = read_reader(folder)
             return cls(
-                classes=tuple(facts["classes"]),
+                classes=facts.classes,
                 blocks=blocks,
-                precision=facts["precision"],
-                backbone=facts["backbone"],
+                precision=facts.precision,
+                backbone=facts.backbone,
                 coef=tensors["coef"],
                 intercept=tensors["intercept"],
                 temperature=Temperature(float(tensors["scale"][0])),
-                normalize=normalize,
-                partner=cls._read_partner(folder) if facts.get("has_partner") else None,
+                normalize=facts.normalize,
+                partner=cls._read_partner(folder, facts.classes) if facts.has_partner else None,
                 # Earlier versions kept no weight: both counted alike; the first of all, no mean.
                 pool=Pool(*map(float, tensors["scale"][1:])),
                 folder=folder,
                 texts=reader,
-                beside=tuple(part["backbone"] for part in of_networks[1:]),
-                costs=_read_costs(facts.get("costs"), len(facts["classes"])),
-                target=target,
-                thresholds=tuple(facts.get("thresholds") or ()),
-                half_width=facts.get("half_width"),
+                beside=tuple(part.backbone for part in facts.beside),
+                costs=facts.costs,
+                target=facts.target,
+                thresholds=facts.thresholds,
+                half_width=facts.half_width,
             )
         except (RunError, WeightsError):
             raise
@@ -301,64 +276,6 @@ class Model:
             raise RunError(
                 f"the model in {one_line(str(folder))} is damaged ({reason}): fit again"
             ) from error
-
-
-def _blocks(of_networks: Sequence[Mapping[str, Any]]) -> Blocks:
-    """The taps and resolutions that a model takes of each of its networks."""
-    each = [
-        Blocks(
-            taps=tuple(part["taps"]),
-            resolutions=tuple(part["resolutions_px"]),
-            only=read_cells(part.get("only") or ()),
-        )
-        for part in of_networks
-    ]
-    if len(each) == 1:
-        return each[0]
-    names = (part["backbone"]["name"] for part in of_networks)
-    return side_by_side([of_backbone(b, name) for b, name in zip(each, names, strict=True)])
-
-
-def _check_sizes(facts: Mapping[str, Any]) -> None:
-    """ValueError where resolutions, taps or preprocessing are none that a network can take."""
-    low, high = SIZES_PX
-    if not all(low <= size <= high for size in facts["resolutions_px"]):
-        raise ValueError(f"resolutions are {facts['resolutions_px']}")
-    for tap, size in read_cells(facts.get("only") or ()):
-        if tap not in facts["taps"] or size not in facts["resolutions_px"]:
-            raise ValueError(f"{tap} at {size} px is not one of its layers and resolutions")
-    net = facts["backbone"]
-    if net.get("preprocessing") is not None:
-        Preprocessing.from_dict(net["preprocessing"])
-    if net.get("taps") is not None:
-        known = {name for name, _ in net["taps"]}
-        if not set(facts["taps"]) <= known:
-            raise ValueError(f"its layers {facts['taps']} are not among the network's")
-
-
-def _read_costs(costs: Any, n_classes: int) -> tuple[tuple[float, ...], ...] | None:
-    """ValueError where the costs are not of so many classes, or not numbers of 0 or more."""
-    if costs is None:
-        return None
-    table = np.array(costs, dtype=np.float64)
-    if table.shape != (n_classes, n_classes) or not (np.isfinite(table) & (table >= 0)).all():
-        raise ValueError(f"costs of confusions are {table.shape} for {n_classes} classes")
-    return tuple(tuple(float(v) for v in row) for row in table)
-
-
-def _check_target(facts: Mapping[str, Any]) -> Kind:
-    """ValueError where the target, its thresholds or its width cannot be."""
-    target: Kind = facts.get("target") or "classes"
-    if target not in get_args(Kind):
-        raise ValueError(f"target is {one_line(str(target))}")
-    n_thresholds = len(facts.get("thresholds") or ())
-    if n_thresholds != (len(facts["classes"]) if target == "labels" else 0):
-        raise ValueError(f"{n_thresholds} thresholds of {len(facts['classes'])} labels")
-    if (facts.get("half_width") or 0) < 0:
-        raise ValueError("the width of its intervals is negative")
-    if target == "numbers" and len(facts["classes"]) != 1:
-        raise ValueError(f"a number has {len(facts['classes'])} names")
-    return target
 
 
 def _check_head(tensors: Mapping[str, NDArray[Any]], n_classes: int, *, least: int = 2) -> None:
@@ -377,7 +294,7 @@ def _check_head(tensors: Mapping[str, NDArray[Any]], n_classes: int, *, least: i
 def need_images(model: Model, verb: str) -> None:
     """Raise RunError where a run's model is not one of images, or does not say how it prepares them."""
     model.require_images()
-    if "preprocessing" not in model.backbone:
+    if model.backbone.preprocessing is None:
         raise RunError(
             f"this run was made by a version that did not keep what {verb} needs: fit again"
         )
@@ -403,5 +320,4 @@ def log_probabilities(P: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 PARTNER = "partner"
-KIND = "text"
 FILES = ("head.safetensors", "model.json")

@@ -22,6 +22,7 @@ from headstart.errors import DataError, HeadstartError, RunError, argument, one_
 from headstart.files import mark_used, write_atomically
 from headstart.home import cache_folder, expand
 from headstart.runs.regular import read_regular
+from headstart.runs.settings import FitSettings
 
 if TYPE_CHECKING:
     from headstart.runs.run import Run
@@ -68,21 +69,21 @@ def require_origin(run: Run, *, data: str | None = None, split: str | None = Non
 
     Raises DataError where the run was made elsewhere, and the user has not said where its data is.
     """
-    known, said = known_origin(run.folder), run.settings["settings"]
+    known, said = known_origin(run.folder), run.settings
     if data is None and known is not None:
         data = known.data
     if data is None:
         raise DataError(
             f"{one_line(str(run.folder))} was not made here, so its data is not opened unasked; it "
-            f"names {one_line(said['data'], limit=120)}: say once where its data is with headstart similar "
+            f"names {one_line(said.data, limit=120)}: say once where its data is with headstart similar "
             "RUN IMAGE --data FOLDER"
         )
     if split is None and known is not None:
         split = known.split
-    if split is None and said.get("split"):
+    if split is None and isinstance(said, FitSettings) and said.split:
         raise DataError(
             f"{one_line(str(run.folder))} was not made here, so its split file is not opened "
-            f"unasked; it names {one_line(str(said['split']), limit=120)}: give the split file with "
+            f"unasked; it names {one_line(said.split, limit=120)}: give the split file with "
             f"{argument('split')}"
         )
     return Origin(data=data, split=split)

@@ -7,21 +7,23 @@ import hashlib
 import json
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import headstart
 from headstart.runs.folder import SCHEMA
-from headstart.runs.sums import HAS_SUMS
+from headstart.runs.run_file import Data, RunFile, UsedPrecision
+from headstart.runs.settings import Settings
+from headstart.sources.saved import SavedBackbone
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
     from headstart.data.records import Examples
-    from headstart.runs.model import Model
-    from headstart.runs.settings import Settings
+    from headstart.runs.run import Run
     from headstart.runs.training_plan import Asked
 
+R = TypeVar("R", bound=RunFile)
 # Of `headstart finetune`: what it trains with where it is not told, and what has an option.
 USUAL_TRAINING: dict[str, Any] = {"epochs": 6}
 TRAINING_OPTIONS = frozenset(
@@ -31,53 +33,60 @@ _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "
 
 
 def provenance(
+    kind: Callable[..., R],
     settings: Settings,
     index: Examples[Any],
-    backbone: Mapping[str, Any],
+    backbone: SavedBackbone,
+    *,
     engine: str,
-    precision: Mapping[str, str],
+    precision: UsedPrecision,
     training: Mapping[str, Any] | None = None,
     asked: Asked | None = None,
-) -> dict[str, Any]:
-    """``run.json``, ready to be written; `backbone` what is kept of it, `training` the settings of the fine-tuning, if any."""
-    return {
-        "schema": SCHEMA,
-        HAS_SUMS: True,
-        "headstart": headstart.__version__,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": command(settings) if asked is None else training_command(settings, asked),
-        "seed": settings.seed,
-        "settings": settings.to_dict(),
-        "training": None if training is None else dict(training),
-        "backbone": dict(backbone),
-        "data": {"path": settings.data, "digest": data_digest(index)},
-        "versions": {"python": platform.python_version(), **package_versions()},
-        "device": engine,
-        "precision": dict(precision),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
+    **more: Any,
+) -> R:
+    """``run.json``.
+
+    `kind`: the class of it. `training`: settings of the fine-tuning, if any. `more`: further fields.
+    """
+    return kind(
+        schema=SCHEMA,
+        has_sums=True,
+        headstart=headstart.__version__,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=command(settings) if asked is None else training_command(settings, asked),
+        seed=settings.seed,
+        settings=settings,
+        training=None if training is None else dict(training),
+        backbone=backbone,
+        data=Data(path=settings.data, digest=data_digest(index)),
+        versions={"python": platform.python_version(), **package_versions()},
+        device=engine,
+        precision=precision,
+        machine=f"{platform.system()} {platform.machine()}",
+        **more,
+    )
 
 
-def describe_backbone(backbone: Backbone) -> dict[str, Any]:
+def describe_backbone(backbone: Backbone) -> SavedBackbone:
     """What ``run.json`` keeps of a network."""
-    return {
-        "name": backbone.name,
-        "arch": backbone.arch,
-        "source": backbone.source,
-        "licence": backbone.licence,
-        "digest": backbone.digest,
-        "n_parameters": backbone.n_parameters,
-        "preprocessing": backbone.preprocessing.to_dict(),
-    }
+    return SavedBackbone(
+        name=backbone.name,
+        arch=backbone.arch,
+        source=backbone.source,
+        licence=backbone.licence,
+        digest=backbone.digest,
+        n_parameters=backbone.n_parameters,
+        preprocessing=backbone.preprocessing,
+    )
 
 
-def networks_of(settings: Mapping[str, Any], model: Model) -> list[dict[str, Any]]:
-    """What ``run.json`` keeps of every pretrained network that a model needs, or began with."""
-    own = settings["backbone"]
-    known = {net["digest"]: net for net in [own, *(settings.get("backbones") or ())]}
+def networks_of(run: Run) -> list[SavedBackbone]:
+    """Every pretrained network that a run's model needs, or began with."""
+    made, model = run.provenance, run.model
+    known = {net.digest: net for net in (made.backbone, *made.backbones)}
     parts = [model] if model.partner is None else [model, model.partner]
-    needed = [net["digest"] for part in parts for net in (part.backbone, *part.beside)]
-    found = {net["digest"]: net for net in (known.get(digest, own) for digest in needed)}
+    needed = [net.digest for part in parts for net in (part.backbone, *part.beside)]
+    found = {net.digest: net for net in (known.get(d, made.backbone) for d in needed)}
     return list(found.values())
 
 

@@ -13,22 +13,55 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.sources import shown
 from headstart.errors import DataError, RunError, argument
 from headstart.files import write_atomically
-from headstart.runs.folder import SCHEMA, read_json, write_json
+from headstart.results import write
+from headstart.runs.folder import SCHEMA, read_json
 from headstart.runs.origin import require_encoder
 from headstart.runs.regular import read_regular, require_regular
-from headstart.runs.shape import TEXT_MODEL
 from headstart.sources.text import TextBlocks, TextReader
 from headstart.text.embeddings import Embeddings
 from headstart.text.encoders import BUNDLED, encoder_digest, find_encoder
 from headstart.text.tfidf import Tfidf
 
 FILES = ("text.safetensors", "text.json")
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of terms of TF-IDF."""
+
+    kind: str  # {"words", "characters"}
+    terms: tuple[str, ...]
+
+
+class WordVectors(msgspec.Struct, frozen=True, kw_only=True):
+    """Words that have a vector."""
+
+    words: tuple[str, ...]
+    source: str  # where the vectors come from
+    coverage: float  # share of the words of the training texts that have one
+
+
+class TextFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes features of texts but for its numbers, which are in ``text.safetensors``."""
+
+    schema: int
+    name: str  # of the candidate
+    # parts, layers: as of `headstart.sources.text.TextBlocks`
+    parts: tuple[str, ...]
+    layers: tuple[str, ...] = ()
+    tfidf: tuple[Terms, ...]
+    is_network: bool  # whether it is a TextCNN
+    embeddings: WordVectors | None = None
+    # of a sentence encoder: its folder, what it was called, the digest of its contents
+    encoder: str | None = None
+    encoder_name: str | None = None
+    encoder_digest: str | None = None
 
 
 def save_reader(folder: Path, name: str, reader: TextReader) -> None:
@@ -39,26 +72,23 @@ def save_reader(folder: Path, name: str, reader: TextReader) -> None:
     from safetensors.numpy import save
 
     tensors: dict[str, NDArray[Any]] = {f"idf.{i}": t.idf for i, t in enumerate(reader.tfidf)}
-    facts: dict[str, Any] = {
-        "schema": SCHEMA,
-        "name": name,
-        "parts": list(reader.parts),
-        "tfidf": [{"kind": t.kind, "terms": list(t.terms)} for t in reader.tfidf],
-        "layers": list(reader.layers),
-        "encoder": None if reader.encoder is None else str(reader.encoder),
-        "encoder_name": reader.encoder_name,
-        "encoder_digest": reader.encoder_digest,
-        "is_network": reader.network is not None,
-        "embeddings": None,
-    }
-    if reader.embeddings is not None:
-        tensors["vectors"] = reader.embeddings.vectors
-        facts["embeddings"] = {
-            "words": list(reader.embeddings.words),
-            "source": reader.embeddings.source,
-            "coverage": reader.embeddings.coverage,
-        }
-    write_json(folder / FILES[1], facts)
+    vectors = None
+    if (known := reader.embeddings) is not None:
+        tensors["vectors"] = known.vectors
+        vectors = WordVectors(words=known.words, source=known.source, coverage=known.coverage)
+    facts = TextFile(
+        schema=SCHEMA,
+        name=name,
+        parts=reader.parts,
+        layers=reader.layers,
+        tfidf=tuple(Terms(kind=t.kind, terms=t.terms) for t in reader.tfidf),
+        is_network=reader.network is not None,
+        embeddings=vectors,
+        encoder=None if reader.encoder is None else str(reader.encoder),
+        encoder_name=reader.encoder_name,
+        encoder_digest=reader.encoder_digest,
+    )
+    write(folder / FILES[1], facts)
     if tensors:
         payload = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
         write_atomically(folder / FILES[0], payload)
@@ -76,38 +106,37 @@ def read_reader(folder: Path) -> tuple[TextBlocks, TextReader]:
     """
     from safetensors.numpy import load
 
-    facts = read_json(folder, FILES[1], TEXT_MODEL)
-    if "sentences" in facts["parts"]:
+    facts = read_json(folder, FILES[1], TextFile)
+    if "sentences" in facts.parts:
         raise RunError(
             f"the run {shown(folder.parent)} was made by a version of Headstart that encoded "
             "sentences in another way: fit again"
         )
-    needs = bool(facts["tfidf"] or facts["embeddings"])
+    needs = bool(facts.tfidf or facts.embeddings)
     tensors = load(read_regular(folder, FILES[0])) if needs else {}
     network = None
-    if facts["is_network"]:
+    if facts.is_network:
         from headstart.text import load_textcnn
         from headstart.text.saving import NAME
 
         if os.path.lexists(folder / NAME):  # else the next says what is missing
             require_regular(folder, NAME)
         network = load_textcnn(folder)
-    parts, layers = tuple(facts["parts"]), tuple(facts.get("layers") or ())
     reader = TextReader(
-        parts=parts,
+        parts=facts.parts,
         tfidf=tuple(
-            Tfidf(kind=t["kind"], terms=tuple(t["terms"]), idf=tensors[f"idf.{i}"])
-            for i, t in enumerate(facts["tfidf"])
+            Tfidf(kind=t.kind, terms=t.terms, idf=tensors[f"idf.{i}"])
+            for i, t in enumerate(facts.tfidf)
         ),
-        embeddings=_embeddings(facts["embeddings"], tensors),
-        layers=layers,
-        encoder=None if facts["encoder"] is None else Path(facts["encoder"]),
-        encoder_name=facts.get("encoder_name"),
-        encoder_digest=facts.get("encoder_digest"),
+        embeddings=_embeddings(facts.embeddings, tensors),
+        layers=facts.layers,
+        encoder=None if facts.encoder is None else Path(facts.encoder),
+        encoder_name=facts.encoder_name,
+        encoder_digest=facts.encoder_digest,
         network=network,
     )
     blocks = TextBlocks(
-        taps=(facts["name"],), parts=parts, layers=layers, is_network=facts["is_network"]
+        taps=(facts.name,), parts=facts.parts, layers=facts.layers, is_network=facts.is_network
     )
     return blocks, reader
 
@@ -152,14 +181,12 @@ def _find_bundled() -> Path:
         ) from None
 
 
-def _embeddings(facts: Any, tensors: dict[str, NDArray[Any]]) -> Embeddings | None:
-    if facts is None:
+def _embeddings(saved: WordVectors | None, tensors: dict[str, NDArray[Any]]) -> Embeddings | None:
+    if saved is None:
         return None
-    if len(facts["words"]) != len(tensors["vectors"]):
-        raise ValueError(f"{len(facts['words'])} words have {len(tensors['vectors'])} vectors")
+    vectors = tensors["vectors"]
+    if len(saved.words) != len(vectors):
+        raise ValueError(f"{len(saved.words)} words have {len(vectors)} vectors")
     return Embeddings(
-        words=tuple(facts["words"]),
-        vectors=tensors["vectors"],
-        source=facts["source"],
-        coverage=facts["coverage"],
+        words=saved.words, vectors=vectors, source=saved.source, coverage=saved.coverage
     )

@@ -427,7 +427,7 @@ def read_metrics(folder: Path) -> FitResult:
     Raises RunError where the folder is not a run, the file is damaged, or it was written by a newer
     version; or the run is not one on classes.
     """
-    found = read_json(folder, METRICS)
+    found = read_json(folder, METRICS, dict[str, Any])
     if (target := found.get("target")) is not None:
         what = "several labels per image" if target == "labels" else "a number"
         raise RunError(

@@ -26,6 +26,7 @@ from headstart.runs.model import need_classes
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
 from headstart.runs.regular import require_regular
+from headstart.runs.settings import FitSettings
 from headstart.sources.blocks import read_blocks
 from headstart.wording import counted
 
@@ -264,7 +265,7 @@ def _notes(run: Run, indexed: Index, *, n_same: int) -> list[str]:
             f"the picture is itself among the training images ({n_same} "
             f"{'file' if n_same == 1 else 'files'} with the same bytes): left out of the nearest"
         )
-    if data_digest(indexed) != run.settings["data"]["digest"]:
+    if data_digest(indexed) != run.provenance.data.digest:
         notes.append("the images are not all those of the fit: some came, went or changed")
     if run.model.is_finetuned:
         notes.append("the run's network was fine-tuned: distances are between its class scores")
@@ -306,25 +307,26 @@ def index_and_fixes(
     from headstart.features import cache_folder
 
     run.model.require_images()
-    s = run.settings["settings"]
+    s = run.settings
+    assert isinstance(s, FitSettings)
     origin = require_origin(run, data=data, split=split)
     try:
         found = index(
             origin.data or "",
             split=origin.split,
-            test_size=s["test_size"],
-            seed=s["seed"],
-            image_column=s["image_column"],
-            label_column=s["label_column"],
-            split_column=s.get("split_column"),
-            group_column=s.get("group_column"),
-            group_by=s.get("group_by"),
-            weight_column=s.get("weight_column"),
-            multi_label=s.get("multi_label"),
-            label_columns=s.get("label_columns"),
-            target_column=s.get("target_column"),
-            classes_from=s.get("classes_from", "auto"),  # a run of before 0.1.1 has none
-            merge_labels=s.get("merge_labels", False),
+            test_size=s.test_size,
+            seed=s.seed,
+            image_column=s.image_column,
+            label_column=s.label_column,
+            split_column=s.split_column,
+            group_column=s.group_column,
+            group_by=s.group_by,
+            weight_column=s.weight_column,
+            multi_label=s.multi_label,
+            label_columns=s.label_columns,
+            target_column=s.target_column,
+            classes_from=s.classes_from,
+            merge_labels=s.merge_labels,
             cache=cache or cache_folder(),
             progress=progress,
         )
@@ -343,7 +345,7 @@ def index_and_fixes(
         names = {f.name for f in fixes if f.action == "drop"}
         dropped = tuple(r for r in found.records if r.name in names)
         found = apply_fixes(found, fixes, one_line(str(run.folder / FIXES)))
-    if data is not None and data_digest(found) == run.settings["data"]["digest"]:
+    if data is not None and data_digest(found) == run.provenance.data.digest:
         remember(run.folder, origin)
     return found, fixes, dropped
 

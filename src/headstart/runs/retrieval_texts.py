@@ -17,6 +17,7 @@ from headstart.progress import Progress, silent
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
 from headstart.runs.retrieval import KS, Neighbour, SimilarResult, answer, reliability
+from headstart.runs.settings import TextSettings
 from headstart.text.tokens import tokenize
 
 if TYPE_CHECKING:
@@ -109,18 +110,19 @@ def index_of_texts(run: Run, data: str | None, cache: Path, progress: Progress) 
     Raises DataError where the table is not where it was, and `data` does not say where it is; or
     the run was made elsewhere and `data` was not given.
     """
-    s = run.settings["settings"]
+    s = run.settings
+    assert isinstance(s, TextSettings)
     origin = require_origin(run, data=data)
     try:
         found = index_texts(
             origin.data or "",
-            text_column=s["text"],
-            label_column=s["label"],
-            split_column=s["split_column"],
-            group_column=s.get("group_column"),
-            merge_labels=s["merge_labels"],
-            test_size=s["test_size"],
-            seed=s["seed"],
+            text_column=s.text,
+            label_column=s.label,
+            split_column=s.split_column,
+            group_column=s.group_column,
+            merge_labels=s.merge_labels,
+            test_size=s.test_size,
+            seed=s.seed,
             cache=cache,
             progress=progress,
         )
@@ -128,7 +130,7 @@ def index_of_texts(run: Run, data: str | None, cache: Path, progress: Progress) 
         if data is not None:
             raise
         raise DataError(f"{error} (give the run's table with {argument('data')})") from error
-    if data is not None and data_digest(found) == run.settings["data"]["digest"]:
+    if data is not None and data_digest(found) == run.provenance.data.digest:
         remember(run.folder, origin)
     return found
 
@@ -152,7 +154,7 @@ def _notes(run: Run, indexed: TextIndex, *, n_same: int) -> list[str]:
         notes.append(
             f"the text is itself among the training texts, {times}: left out of the nearest"
         )
-    if data_digest(indexed) != run.settings["data"]["digest"]:
+    if data_digest(indexed) != run.provenance.data.digest:
         notes.append("the texts are not all those of the fit: some came, went or changed")
     if run.model.blocks.is_network:
         notes.append("the run's model is a TextCNN: distances are between its class scores")

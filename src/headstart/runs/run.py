@@ -18,7 +18,7 @@ from headstart.errors import DataError, InputError, RunError, argument, one_line
 from headstart.home import expand
 from headstart.progress import Progress, resolve
 from headstart.runs.caution import Careful, Caution
-from headstart.runs.folder import bring_back, read_json
+from headstart.runs.folder import bring_back, damaged
 from headstart.runs.heldout import HeldOut
 from headstart.runs.model import Model
 from headstart.runs.origin import Origin, known_origin, remember
@@ -30,7 +30,8 @@ from headstart.runs.predictions import (
 )
 from headstart.runs.regular import check_run_folder
 from headstart.runs.result import read_metrics
-from headstart.runs.shape import RUN
+from headstart.runs.run_file import RUN_FILE, read_run_file
+from headstart.runs.settings import FitSettings, TextSettings
 from headstart.runs.sums import check_sums
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Run:
 
     Attributes
     ----------
-    settings : dict
-        ``run.json``.
+    provenance : RunFile
+        ``run.json``: see :class:`headstart.runs.run_file.RunFile`.
     metrics : FitResult
         ``metrics.json``: see :class:`headstart.runs.result.FitResult`.
     model : Model
@@ -73,16 +74,23 @@ class Run:
         self.folder = expand(folder)
         if self.folder.is_dir():
             check_run_folder(self.folder)
-        self.settings = read_json(self.folder, "run.json", RUN)
-        check_sums(self.folder, self.settings)
+        self.provenance = read_run_file(self.folder)
+        check_sums(self.folder, has_sums=self.provenance.has_sums)
         self.metrics = self._read_metrics()
         self.model = Model.read(self.folder / "model")
+        if isinstance(self.settings, TextSettings) != self.is_texts:
+            raise damaged(self.folder / RUN_FILE, "its model is of another kind of examples")
 
     def _read_metrics(self) -> FitResult:
         return read_metrics(self.folder)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}: {self.sentence})"
+
+    @property
+    def settings(self) -> FitSettings | TextSettings:
+        """What the fit was asked for, defaults included."""
+        return self.provenance.settings
 
     @property
     def is_texts(self) -> bool:

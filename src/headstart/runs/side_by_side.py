@@ -27,10 +27,12 @@ from headstart.plots import Figure
 from headstart.results import Difference, Interval, Result
 from headstart.runs.model import need_classes
 from headstart.runs.report.story import place
+from headstart.runs.settings import FitSettings
 from headstart.wording import counted, headline, listed, points
 
 if TYPE_CHECKING:
-    from headstart.runs.run import Run
+    from headstart.runs.settings import FitSettings
+from headstart.runs.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +70,14 @@ class ComparedRuns(Result, frozen=True, kw_only=True, tag="runs"):
 
 
 def _compared(run: Run, name: str, difference: PairedDifference | None) -> ComparedRun:
-    metrics, settings = run.metrics, run.settings["settings"]
+    metrics, settings = run.metrics, run.settings
     test, tuned = metrics.test, metrics.finetuning
     return ComparedRun(
         name=name,
-        data=Path(settings["data"]).name or settings["data"],
-        backbone=settings.get("arch") or settings.get("backbone") or "texts",
+        data=Path(settings.data).name or settings.data,
+        backbone=settings.arch or settings.backbone
+        if isinstance(settings, FitSettings)
+        else "texts",
         chosen="fine-tuned network" if tuned and tuned.won else place(metrics.chosen),
         n_train=metrics.selection.n_train,
         n_test=0 if test is None else test.n,
@@ -185,11 +189,11 @@ def _judged(run: Run) -> dict[tuple[str, str], bool]:
 
 def _test_groups(run: Run, names: Sequence[str]) -> list[str] | None:
     """The group of each test image; None of a run without groups, or where its table is not to be had."""
-    settings = run.settings["settings"]
+    settings = run.settings
     try:
-        if pattern := settings.get("group_by"):
-            return groups_by_pattern(names, pattern)
-        if settings.get("group_column"):
+        if isinstance(settings, FitSettings) and settings.group_by:
+            return groups_by_pattern(names, settings.group_by)
+        if settings.group_column:
             group = _groups_of_table(run)
             return [group[name] for name in names]
     except (HeadstartError, KeyError) as error:

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from headstart.errors import RunError, one_line
 from headstart.files import digest_file, write_atomically
 from headstart.runs.regular import open_regular, read_regular
 
 NAME = "SHA256SUMS"
-HAS_SUMS = "has_sums"
-"""The entry of ``run.json`` that distinguishes a run without its sums from one made before there were any."""
-
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n]+)\n")
 
 
@@ -33,15 +28,15 @@ def write_sums(folder: Path) -> None:
     write_atomically(folder / NAME, "".join(lines).encode())
 
 
-def check_sums(folder: Path, run: Mapping[str, Any]) -> None:
+def check_sums(folder: Path, *, has_sums: bool) -> None:
     """Raise RunError where a file of a run is not as it was written.
 
-    `run`: its ``run.json``. A run that was made before there were sums passes.
+    `has_sums`: as its ``run.json`` says. A run that was made before there were sums passes.
     """
     try:
         text = read_regular(folder, NAME).decode("utf-8", errors="replace")
     except FileNotFoundError:
-        if run.get(HAS_SUMS):
+        if has_sums:
             raise RunError(f"{_shown(folder, NAME)} is missing: {_REMEDY}") from None
         return
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -71,7 +71,7 @@ class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_target_run(folder: Path) -> bool:
     """Whether the metrics of a run folder are a `TargetResult`; errors as of `read_json`."""
-    return "target" in read_json(folder, METRICS)
+    return "target" in read_json(folder, METRICS, dict[str, Any])
 
 
 def read_target_metrics(folder: Path) -> TargetResult:
@@ -80,7 +80,7 @@ def read_target_metrics(folder: Path) -> TargetResult:
     Raises RunError where the folder is not such a run, the file is damaged, or it was written by a
     newer version.
     """
-    found = read_json(folder, METRICS)
+    found = read_json(folder, METRICS, dict[str, Any])
     try:
         return msgspec.convert(open_ends(found), TargetResult, str_keys=True)
     except ValueError as error:

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from headstart.data.groups import groups_of
 from headstart.data.sources import counted, some
 from headstart.data.targets import shown_labels
-from headstart.files import write_atomically
 from headstart.heads import paired_gain
 from headstart.heads.calibration import Temperature
 from headstart.heads.multilabel import (
@@ -37,16 +36,16 @@ from headstart.heads.regression import NumberFigures, conformal_half_width, numb
 from headstart.heads.ridge_targets import FIRST_RIDGE, fit_targets
 from headstart.probe.memo import digest_of
 from headstart.probe.targets import Truth, judge_targets
-from headstart.results import Difference, Estimate, Interval, encode
+from headstart.results import Difference, Estimate, Interval, write
 from headstart.runs.averaging import Head, summed_heads
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import numbered_sheet
-from headstart.runs.folder import write_json
 from headstart.runs.metrics import described, part_in_choice, too_few_notes
 from headstart.runs.model import Model
 from headstart.runs.predictions import rounded, write_target_predictions, written_number
 from headstart.runs.report.target import write_target_report
 from headstart.runs.result import METRICS, CandidateResult, ChosenResult, SelectionResult
+from headstart.runs.run_file import RUN_FILE
 from headstart.runs.target_mean import average_targets
 from headstart.runs.target_result import METRIC_NAMES, PER_FOLD, TargetResult, WorstPrediction
 from headstart.sources.image import ImageSource
@@ -147,8 +146,8 @@ def fit_on_targets(
     kind.progress("report", 0, 1)
     kind.clock.timings_s["total"] = kind.clock.spent_s
     figures = target_metrics(results, kind.clock.timings_s, **kind.figures(shown, task))
-    write_json(scratch / "run.json", kind.provenance(shown))
-    write_atomically(scratch / METRICS, f"{encode(figures)}\n".encode())
+    write(scratch / RUN_FILE, kind.provenance(shown))
+    write(scratch / METRICS, figures)
     results.model.save(scratch / "model")
     write_target_predictions(scratch / "predictions.csv", results)
     of_name = {r.name: r for r in results.test}

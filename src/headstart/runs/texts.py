@@ -16,6 +16,7 @@ from headstart.runs.kind import Kind
 from headstart.runs.networks import ALLOWANCE_S, Networks, NetworkTrials
 from headstart.runs.origin import Origin
 from headstart.runs.provenance import provenance
+from headstart.runs.run_file import TextRunFile, UsedPrecision
 from headstart.runs.settings import TextSettings, fields_for
 from headstart.runs.text_findings import text_findings
 from headstart.sources.blocks import Blocks
@@ -135,12 +136,19 @@ class Texts(Kind):
         with self.clock.timed("findings"):
             return {"text": text_findings(results, self._source, progress=self.progress)}
 
-    def provenance(self, results: Results) -> dict[str, Any]:
+    def provenance(self, results: Results) -> TextRunFile:
         model = results.final.model
         network = model.texts and model.texts.network
         training = network[0].settings.to_dict() if network else None
-        precision = {"chosen": "float32", "reason": "texts have no other"}
-        return provenance(self.settings, results.index, model.backbone, "cpu", precision, training)
+        return provenance(
+            TextRunFile,
+            self.settings,
+            results.index,
+            model.backbone,
+            engine="cpu",
+            precision=UsedPrecision(chosen="float32", reason="texts have no other"),
+            training=training,
+        )
 
     def origin(self, results: Results) -> Origin:
         reader = results.final.model.texts

@@ -16,6 +16,7 @@ from headstart.runs.classify import classify
 from headstart.runs.model import Model
 from headstart.runs.refit import Tested
 from headstart.sources.blocks import Blocks
+from headstart.sources.saved import saved
 from headstart.training import DivergedError
 from headstart.training.saving import NAME
 
@@ -107,15 +108,7 @@ def logits_model(trained: Trained, classes: Sequence[str], temperature: Temperat
         classes=tuple(classes),
         blocks=Blocks(taps=("logits",), resolutions=(net.preprocessing.size_px,)),
         precision="float32",
-        backbone={
-            "name": net.name,
-            "arch": net.arch,
-            "weights": None,
-            "digest": net.digest,
-            "preprocessing": net.preprocessing.to_dict(),
-            "taps": [[tap.name, tap.recipe] for tap in net.taps],
-            "finetuned": NAME,
-        },
+        backbone=saved(net, finetuned=NAME),
         coef=np.eye(n_classes),
         intercept=np.zeros(n_classes),
         temperature=temperature,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -162,16 +162,6 @@ class SideBySide(Blocks):
         sizes = {b.resolutions for b in self.joined}
         at = f" at {' + '.join(map(str, *sizes))} px" if len(sizes) == 1 else ""
         return f"Layers of {names} joined{at}"
-
-
-def write_cells(blocks: Blocks) -> list[dict[str, Any]]:
-    """Which taps are taken at which resolutions, JSON-able; empty where that is all of them."""
-    return [{"tap": tap, "size_px": size} for tap, size in blocks.only]
-
-
-def read_cells(cells: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, int], ...]:
-    """What `write_cells` wrote."""
-    return tuple((str(cell["tap"]), int(cell["size_px"])) for cell in cells)
 
 
 def side_by_side(members: Sequence[Blocks]) -> Blocks:

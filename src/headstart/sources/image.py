@@ -22,6 +22,7 @@ from headstart.sources.blocks import (
     usual_blocks,
 )
 from headstart.sources.reading import Reading
+from headstart.sources.saved import saved
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -90,18 +91,10 @@ class ImageSource:
 
     def encoding(self, blocks: Blocks) -> dict[str, Any]:
         """The backbone by name and digest: its weights stay where they are."""
-        backbone = self.backbone
         weights = str(expand(self.weights).absolute()) if self.weights else None
         return {
             "precision": self.precision,
-            "backbone": {
-                "name": backbone.name,
-                "arch": backbone.arch,
-                "weights": weights,
-                "digest": backbone.digest,
-                "preprocessing": backbone.preprocessing.to_dict(),
-                "taps": [[tap.name, tap.recipe] for tap in backbone.taps],
-            },
+            "backbone": saved(self.backbone, weights=weights),
         }
 
     def compared(self, usual: Blocks, chosen: Blocks) -> tuple[str, str]:

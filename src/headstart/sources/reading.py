@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,13 +71,6 @@ class Reading:
         from headstart.sources.divided import DividedRows
 
         return DividedRows(rows, self._workers)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For ``run.json``: how features were read, and which candidates in blocks, and why."""
-        return {
-            "read": "in blocks" if self.in_blocks else "whole",
-            "in_blocks": dict(self.in_blocks),
-        }
 
 
 def free_bytes() -> int | None:

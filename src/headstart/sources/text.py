@@ -18,6 +18,7 @@ from headstart.heads.examples import join_rows
 from headstart.heads.sparse import MOST_SPARSE_ROWS
 from headstart.progress import Progress, silent
 from headstart.sources.blocks import N_JOINED, Blocks, JoinedRows
+from headstart.sources.saved import TEXT, SavedBackbone
 from headstart.text.embeddings import (
     Embeddings,
     average_vectors,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from headstart.features import FeatureStore
     from headstart.text import TrainedText
 
-KIND = "text"
 # To be increased when the same texts give different features.
 VERSION = 1
 VECTOR_SEED = 0
@@ -253,16 +253,16 @@ class TextSource:
         needs_vectors = blocks.is_network or "average" in blocks.parts
         return {
             "precision": "float32",
-            "backbone": {
-                "kind": KIND,
-                "name": str(blocks),
-                "digest": self.identity(blocks),
-                "word vectors": self.known.source if needs_vectors else None,
-                "encoder": self.encoder if blocks.layers else None,
-                "licence": self.encoder_files.licence
+            "backbone": SavedBackbone(
+                kind=TEXT,
+                name=str(blocks),
+                digest=self.identity(blocks),
+                word_vectors=self.known.source if needs_vectors else None,
+                encoder=self.encoder if blocks.layers else None,
+                licence=self.encoder_files.licence
                 if blocks.layers and self.encoder_files
                 else None,
-            },
+            ),
             "texts": self.reader(blocks),
         }
 

@@ -10,7 +10,6 @@ changed data set are decoded. Small sets are read into memory, large ones are ma
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from headstart.errors import OutputError, one_line
@@ -49,7 +49,7 @@ def stored_preprocessing(preprocessing: Preprocessing) -> Preprocessing:
     The centre crop of such a square equals that of `preprocessing` up to a shift of one pixel.
     """
     side = stored_side(preprocessing)
-    return dataclasses.replace(preprocessing, size_px=side, crop_pct=side / preprocessing.resize_px)
+    return replace(preprocessing, size_px=side, crop_pct=side / preprocessing.resize_px)
 
 
 def load_pixels(

@@ -34,7 +34,7 @@ def test_fit__gives_the_run_folder_of_images(text_run) -> None:
         "model",
     } <= names
     assert not any(p.suffix in (".pkl", ".pickle", ".joblib") for p in text_run.folder.rglob("*"))
-    assert text_run.settings["command"].startswith("headstart fit ")
+    assert text_run.provenance.command.startswith("headstart fit ")
     assert "test texts" in text_run.sentence
 
 

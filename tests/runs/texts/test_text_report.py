@@ -9,6 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from headstart.data.texts import make_record
 from headstart.results import encode
 from headstart.runs.report import render
@@ -39,7 +41,7 @@ def test_render__loads_nothing_and_escapes_everything(text_run) -> None:
         {"class": evil, "terms": [{"term": evil, "score": 1.0, "n_texts": 2}]}
     ]
     metrics["text"]["verdict"] = evil
-    html = render(text_run.settings, metrics_from(metrics), {})
+    html = render(msgspec.to_builtins(text_run.provenance), metrics_from(metrics), {})
     assert evil not in html
     assert html.count("<script>") == 1
     assert not re.search(r"(src|href)=[\"'](?!#|data:)", html)
@@ -49,7 +51,7 @@ def test_render__without_networks_curves_or_test(text_run) -> None:
     metrics = json.loads(encode(text_run.metrics))
     metrics["text"] |= {"layers": None, "curves": [], "telling_windows": None}
     metrics["mistakes"] = metrics["suspicious"] = []
-    html = render(text_run.settings, metrics_from(metrics), {})
+    html = render(msgspec.to_builtins(text_run.provenance), metrics_from(metrics), {})
     assert "Layers, and more texts" not in html
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -90,7 +89,7 @@ def holds(images: Examples[Any], known: Collection[str]) -> bool:
 
 def preprocessing_facts(preprocessing: Preprocessing) -> dict[str, str]:
     """How images become the network's input, as text."""
-    return {k: str(v) for k, v in dataclasses.asdict(preprocessing).items()}
+    return {k: str(v) for k, v in preprocessing.to_dict().items()}
 
 
 def labelled_sample(records: Sequence[R], n: int, seed: int) -> list[R]:

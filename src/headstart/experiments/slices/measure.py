@@ -27,6 +27,7 @@ from headstart.reliability.asking import clusters_of, reduce
 from headstart.reliability.slices import FEWEST, in_thirds, judge_parts
 from headstart.runs.checks import divisions_of
 from headstart.runs.origin import require_origin
+from headstart.runs.settings import FitSettings
 
 if TYPE_CHECKING:
     from headstart.data import Record
@@ -103,11 +104,12 @@ def _cells(column: str, run: Run, s: Settings, records: Sequence[Record]) -> lis
     """The cells of a column of the run's table or annotations; the run's split and groups stay as they are."""
     data, settings = require_origin(run, data=s.data, split=s.split).data or "", run.settings
     where = expand(data)
-    of, image_column = None, settings["settings"]["image_column"]
+    assert isinstance(settings, FitSettings)
+    of, image_column = None, settings.image_column
     if not is_packed(data):
         if where.is_file() and where.suffix.lower() in TABLE_SUFFIXES:
             of = cells_by_name(where, column, image_column=image_column)
-        elif where.is_file() or settings["settings"].get("classes_from", "auto") == "auto":
+        elif where.is_file() or settings.classes_from == "auto":
             of = annotated_cells(where.resolve(), column, image_column=image_column)
     if of is None:
         raise InputError(

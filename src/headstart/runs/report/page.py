@@ -49,7 +49,7 @@ def write_report(
     run_name : str or None
         How the commands on the page name the run folder; as ``run_folder`` by default.
     """
-    run, metrics = read_json(run_folder, "run.json"), read_metrics(run_folder)
+    run, metrics = read_json(run_folder, "run.json", dict[str, Any]), read_metrics(run_folder)
     try:
         html = render(run, metrics, thumbnails, run_name=run_name or str(run_folder))
     except (KeyError, UndefinedError, TypeError, IndexError, ValueError) as error:
