@@ -96,9 +96,9 @@ def fresh_store(cache: str) -> Iterator[Path]:
 @contextmanager
 def engines_timed() -> Iterator[list[float]]:
     """The seconds that `extract` spends on loading and compiling its engines."""
-    from headstart.features import extraction
+    from headstart.features import passes
 
-    original = extraction.choose_engine
+    original = passes.choose_engine
     seconds: list[float] = []
 
     def timed(*args: Any, **kwargs: Any) -> Any:
@@ -107,11 +107,11 @@ def engines_timed() -> Iterator[list[float]]:
         seconds.append(elapsed())
         return engine
 
-    extraction.choose_engine = timed
+    passes.choose_engine = timed
     try:
         yield seconds
     finally:
-        extraction.choose_engine = original
+        passes.choose_engine = original
 
 
 def timed_extract(

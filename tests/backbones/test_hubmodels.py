@@ -237,6 +237,80 @@ def test_load__a_folder_without_what_is_needed(tmp_path: Path) -> None:
         load(f"hf-hub:{tmp_path}")
 
 
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ([1], "cannot be read"),
+        ({"architecture": "nonsense", "pretrained_cfg": {}}, "architecture 'nonsense', which timm"),
+        ({"architecture": None}, "architecture None, which timm"),
+        (
+            {"architecture": "test_vit", "pretrained_cfg": {"input_size": "big"}},
+            "as timm writes it",
+        ),
+        ({"architecture": "test_vit", "pretrained_cfg": {"crop_pct": "x"}}, "as timm writes it"),
+        ({"architecture": "test_vit", "pretrained_cfg": {"mean": ["a"] * 3}}, "must be 3 numbers"),
+    ],
+)
+def test_load__a_configuration_of_timm_that_cannot_be_used(
+    tmp_path: Path, config: Any, says: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BackboneError, match=says):
+        load(f"hf-hub:{tmp_path}", pretrained=False)
+
+
+def test_load__a_configuration_of_timm_without_preprocessing_is_read_as_timm_does(
+    tmp_path: Path,
+) -> None:
+    facts = {"architecture": "test_vit", "pretrained_cfg": {"num_classes": 1000}}
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    own = load(f"hf-hub:{tmp_path}", pretrained=False).preprocessing
+    expected = timm.models.PretrainedCfg()
+    assert (own.mean, own.std, own.size_px) == (expected.mean, expected.std, 224)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"size": {"height": 0, "width": 0}}, "is not one that Headstart does"),
+        ({"size": {"height": 32, "width": 64}, "do_center_crop": False}, "which are not square"),
+        ({"size": -56, "crop_size": None}, "size_px must be at least 1"),
+        ({"image_mean": "abc"}, "mean and std must be 3 numbers"),
+        ({"image_std": [float("nan")] * 3}, "mean and std must be 3 numbers"),
+        ({"resample": 9}, "is not one that Headstart does"),
+    ],
+)
+def test_load__preprocessing_of_transformers_that_cannot_be_used(
+    tmp_path: Path, changed: dict[str, Any], says: str
+) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR | changed))
+    with pytest.raises(BackboneError, match=says):
+        load(f"transformers:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"hidden_size": 64}, r"do not fit .* of another shape"),
+        ({"hidden_size": "big"}, "cannot build .*hidden_size"),
+        ({"hidden_size": -1}, "cannot build"),
+        ({"model_type": "nonsense"}, "cannot build .*nonsense"),
+    ],
+)
+def test_load__a_configuration_of_transformers_that_cannot_be_used(
+    tmp_path: Path, changed: dict[str, Any], says: str
+) -> None:
+    """Also where the package raises an error of a class of its own."""
+    pytest.importorskip("transformers")
+    _towers()["dinov2"]().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changed))
+    with pytest.raises((BackboneError, WeightsError), match=says) as error:
+        load(f"transformers:{tmp_path}")
+    assert "\n" not in str(error.value)
+
+
 def test_load__a_network_of_texts_is_for_the_encoder(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.BertConfig(

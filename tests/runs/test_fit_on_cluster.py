@@ -62,12 +62,20 @@ def test_fit__on_a_cluster_chooses_and_measures_what_one_machine_does(
     ways: dict[str, dict[str, Any]] = {"own": {}, "there": {"engine": "ray", "n_workers": 2}}
     own, there = (
         fit(
-            data, out=tmp_path / f"run-{name}", cache=tmp_path / name, n_folds=2, Cs=(0.1, 1.0),
-            resolutions=(64,), weights=str(tmp_path / "tiny.safetensors"), arch=tiny.arch,
-            precision="float32", device="cpu", **how,
+            data,
+            out=tmp_path / f"run-{name}",
+            cache=tmp_path / name,
+            n_folds=2,
+            Cs=(0.1, 1.0),
+            resolutions=(64,),
+            weights=str(tmp_path / "tiny.safetensors"),
+            arch=tiny.arch,
+            precision="float32",
+            device="cpu",
+            **how,
         )
         for name, how in ways.items()
-    )  # fmt: skip
+    )
     assert {"measure", "held_out"} <= set(passes)
     features = json.loads((there.folder / "run.json").read_text())["features"]
     assert 1 <= len(features["in_blocks"]) < len(there.metrics.candidates)

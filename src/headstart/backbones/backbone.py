@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -57,17 +58,20 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     crop_mode: str = "center"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.size_px, Integral):
+            raise BackboneError(f"size_px must be a whole number, got {self.size_px!r}")
         if self.size_px < 1:
             raise BackboneError(f"size_px must be at least 1, got {self.size_px}")
-        if not 0 < self.crop_pct <= 2:
-            raise BackboneError(f"crop_pct must be in (0, 2], got {self.crop_pct}")
+        if not isinstance(self.crop_pct, Real) or not 0 < self.crop_pct <= 2:
+            raise BackboneError(f"crop_pct must be in (0, 2], got {self.crop_pct!r}")
         if self.interpolation not in INTERPOLATIONS:
             raise BackboneError(
                 f"interpolation must be one of {INTERPOLATIONS}, got {self.interpolation!r}"
             )
         if self.crop_mode not in CROP_MODES:
             raise BackboneError(f"crop_mode must be one of {CROP_MODES}, got {self.crop_mode!r}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        are_numbers = all(isinstance(v, Real) and math.isfinite(v) for v in (*self.mean, *self.std))
+        if not are_numbers or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise BackboneError(
                 f"mean and std must be 3 numbers, std above 0; got {self.mean} and {self.std}"
             )

@@ -43,14 +43,15 @@ def fetch_published(arch: Architecture) -> tuple[Path, str]:
 def require_published(arch: Architecture) -> None:
     """Raise WeightsError where published weights are neither on this machine nor within reach.
 
-    Nothing is downloaded. Of a local folder, its configuration is read.
+    Nothing is downloaded. Of a local folder, the configuration is read and must be that of a network.
     """
-    from headstart.backbones.architectures import own_preprocessing
+    from headstart.backbones.architectures import build_empty, own_preprocessing
     from headstart.backbones.hubmodels import WEIGHTS
+    from headstart.backbones.weights import format_of
 
     if arch.is_of_hub and local_folder(arch):
-        own_preprocessing(arch)
-        _fetch_model(arch)
+        build_empty(arch, own_preprocessing(arch).size_px)
+        format_of(_fetch_model(arch)[0])
         return
     every = tuple(name for files in WEIGHTS.values() for name in files)
     place, names = (arch.name, every) if arch.is_of_hub else _place(arch)

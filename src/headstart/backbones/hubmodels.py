@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,9 @@ class HubModel:
 
     def preprocessing(self, shown: str) -> Preprocessing:
         """The network's own."""
-        defaults = {"crop_mode": "center", "crop_pct": 0.875, "interpolation": "bicubic"}
+        from timm.models import PretrainedCfg
+
+        defaults = dataclasses.asdict(PretrainedCfg())
         size = self.args.get("img_size")
         sized = {"input_size": (3, size, size)} if isinstance(size, int) else {}
         return from_timm(SimpleNamespace(**{**defaults, **self.cfg, **sized}), shown)
@@ -71,19 +74,31 @@ def read_config(path: Path, shown: str) -> HubModel:
     """
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
+        kind = facts.get("model_type")
         if path.name == OPEN_CLIP_CONFIG:
-            return _open_clip(facts)
+            return _known(_open_clip(facts), shown)
         if "architecture" in facts:
-            return _timm(facts)
+            return _known(_timm(facts), shown)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackboneError(
             f"the configuration of {shown}, {one_line(str(path))}, cannot be read ({one_line(str(error))})"
         ) from error
-    kind = facts.get("model_type")
     hint = f": it is of the package transformers, take transformers:{shown.partition(':')[2]}"
     raise BackboneError(
         f"the configuration of {shown} is not in timm's format{hint if kind else ''}"
     )
+
+
+def _known(model: HubModel, shown: str) -> HubModel:
+    """The same, if timm has its architecture."""
+    import timm
+
+    if not (isinstance(model.base, str) and timm.is_model(model.base)):
+        raise BackboneError(
+            f"the configuration of {shown} names the architecture {one_line(repr(model.base), limit=80)}, "
+            f"which timm {timm.__version__} does not have"
+        )
+    return model
 
 
 def _timm(facts: dict[str, Any]) -> HubModel:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from headstart.backbones.backbone import CROP_MODES, Preprocessing
-from headstart.errors import BackboneError
+from headstart.errors import BackboneError, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,13 +145,19 @@ def transform(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
 def from_timm(cfg: Any, name: str) -> Preprocessing:
     """timm's ``pretrained_cfg`` as a `Preprocessing`; `name` is for the message.
 
-    Raises BackboneError where the network needs preprocessing that Headstart does not support
-    (non-square or non-RGB input).
+    Raises BackboneError where a value is not one of timm's, or the network needs preprocessing that
+    Headstart does not support (non-square or non-RGB input).
     """
-    channels, height, width = cfg.input_size
-    crop_mode = {None: "center", "": "center", "border": "letterbox"}.get(
-        cfg.crop_mode, cfg.crop_mode
-    )
+    try:
+        channels, height, width = map(int, cfg.input_size)
+        crop_mode = {None: "center", "": "center", "border": "letterbox"}.get(
+            cfg.crop_mode, cfg.crop_mode
+        )
+        crop_pct, mean, std = float(cfg.crop_pct), tuple(cfg.mean), tuple(cfg.std)
+    except (TypeError, ValueError) as error:
+        raise BackboneError(
+            f"the preprocessing of {name} is not as timm writes it ({one_line(str(error))})"
+        ) from error
     if channels != 3 or height != width or crop_mode not in CROP_MODES:
         raise BackboneError(
             f"{name} takes {width}x{height} px, {channels} channels, crop mode {crop_mode!r}; "
@@ -159,11 +165,11 @@ def from_timm(cfg: Any, name: str) -> Preprocessing:
             f"Choose another backbone: headstart backbones"
         )
     return Preprocessing(
-        size_px=int(height),
-        crop_pct=float(cfg.crop_pct),
+        size_px=height,
+        crop_pct=crop_pct,
         interpolation=cfg.interpolation,
-        mean=tuple(cfg.mean),
-        std=tuple(cfg.std),
+        mean=mean,
+        std=std,
         crop_mode=crop_mode,
     )
 

@@ -151,7 +151,11 @@ def _of_transformers(arch: Architecture) -> TextTower:
         kind: Any = AutoModelForZeroShotImageClassification._model_mapping[type(config)]
         with _all_fit(arch):
             model, report = kind.from_pretrained(
-                None, config=config, state_dict=state, output_loading_info=True
+                None,
+                config=config,
+                state_dict=state,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # which are reported
             )
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     missing = sorted(report["missing_keys"])

@@ -12,7 +12,7 @@ import msgspec
 
 from headstart.backbones.backbone import Preprocessing
 from headstart.backbones.hub import fetch_file, local_folder
-from headstart.errors import BackboneError, WeightsError, argument, one_line
+from headstart.errors import BackboneError, HeadstartError, WeightsError, argument, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,6 +45,10 @@ def read_processor(arch: Architecture) -> Preprocessing:
         size, crop = facts["size"], facts.get("crop_size")
         filters = _FILTERS[facts.get("resample", 2)]
         is_square = isinstance(size, dict) and "shortest_edge" not in size
+        if is_square and size["height"] != size.get("width", size["height"]):
+            raise ValueError(
+                f"images of {size['width']} x {size['height']} px, which are not square"
+            )
         shorter = size if isinstance(size, int) else size.get("shortest_edge", size.get("height"))
         side = crop if isinstance(crop, int) else (crop or {}).get("height")
         side = side if side and facts.get("do_center_crop") else shorter
@@ -56,10 +60,18 @@ def read_processor(arch: Architecture) -> Preprocessing:
             std=msgspec.convert(facts["image_std"], tuple[float, float, float]),
             crop_mode="squash" if is_square else "center",
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        BackboneError,
+    ) as error:
+        kind = "" if isinstance(error, BackboneError) else f"{type(error).__name__}: "
         raise BackboneError(
             f"the preprocessing of {arch.full_name} ({one_line(str(path))}) is not one that Headstart "
-            f"does ({type(error).__name__}: {one_line(str(error))})"
+            f"does ({kind}{one_line(str(error))})"
         ) from error
 
 
@@ -83,7 +95,12 @@ def load_tower(arch: Architecture, state: Mapping[str, Tensor], *, shown: str) -
     kind, config, options = _kind(arch)
     with library_errors(arch):
         model, report = kind.from_pretrained(
-            None, config=config, state_dict=dict(state), output_loading_info=True, **options
+            None,
+            config=config,
+            state_dict=dict(state),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # which are reported
+            **options,
         )
     missing, misshapen = sorted(report["missing_keys"]), list(report["mismatched_keys"])
     if missing or misshapen:
@@ -148,18 +165,12 @@ def library_errors(arch: Architecture) -> Iterator[None]:
     verbosity.disable_progress_bar()
     try:
         yield
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OSError,
-        ImportError,
-        RuntimeError,
-    ) as error:
+    except HeadstartError:
+        raise
+    except Exception as error:  # its code raises classes of its own, which change between versions
         raise BackboneError(
             f"transformers {transformers.__version__} cannot build {arch.full_name} "
-            f"({one_line(str(error).strip().split(chr(10))[0], limit=160)})"
+            f"({one_line(' '.join(str(error).split()), limit=160)})"
         ) from error
     finally:
         verbosity.set_verbosity(before)

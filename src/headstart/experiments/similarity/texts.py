@@ -97,9 +97,11 @@ def measure_texts(s: Settings, inputs: Inputs) -> SimilarityResult:
     same = tuple(p.name for p in points.sets if is_given(p.sketch, given)) if points else ()
     built_in = [p for p in points.sets if p.name not in same] if points else []
     if not (references or built_in):
+        reason = f"{argument('made', False)} leaves the built-in references out"
+        if s.made:
+            reason = f"the built-in references are for the encoder {shipped_texts().encoder}"
         raise InputError(
-            f"there is nothing to compare {one_line(index.root.name)} with: the built-in references are for the "
-            f"encoder {shipped_texts().encoder}, and {argument('made', False)} leaves them out. Give texts with "
+            f"there is nothing to compare {one_line(index.root.name)} with: {reason}. Give texts with "
             f"{argument('reference', 'NAME=TABLE')}"
         )
     sums = _sums(layer_rows(target, s.n_images, s.seed, encoder, inputs))
