@@ -275,7 +275,7 @@ def test_load__a_configuration_of_timm_without_preprocessing_is_read_as_timm_doe
         ({"size": {"height": 0, "width": 0}}, "is not one that Headstart does"),
         ({"size": {"height": 32, "width": 64}, "do_center_crop": False}, "which are not square"),
         ({"size": -56, "crop_size": None}, "size_px must be at least 1"),
-        ({"image_mean": "abc"}, "mean and std must be 3 numbers"),
+        ({"image_mean": "abc"}, "is not one that Headstart does"),
         ({"image_std": [float("nan")] * 3}, "mean and std must be 3 numbers"),
         ({"resample": 9}, "is not one that Headstart does"),
     ],

@@ -31,6 +31,11 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 CROP_MODES = ("center", "squash", "letterbox")
 
 
+def _are(kind: type, *values: Any) -> bool:
+    """Whether all are finite numbers of a kind; files may hold anything."""
+    return all(isinstance(v, kind) for v in values) and all(map(math.isfinite, values))
+
+
 class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an RGB image becomes the input that the network was trained for.
 
@@ -58,11 +63,11 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     crop_mode: str = "center"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size_px, Integral):
+        if not _are(Integral, self.size_px):
             raise BackboneError(f"size_px must be a whole number, got {self.size_px!r}")
         if self.size_px < 1:
             raise BackboneError(f"size_px must be at least 1, got {self.size_px}")
-        if not isinstance(self.crop_pct, Real) or not 0 < self.crop_pct <= 2:
+        if not _are(Real, self.crop_pct) or not 0 < self.crop_pct <= 2:
             raise BackboneError(f"crop_pct must be in (0, 2], got {self.crop_pct!r}")
         if self.interpolation not in INTERPOLATIONS:
             raise BackboneError(
@@ -70,8 +75,12 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         if self.crop_mode not in CROP_MODES:
             raise BackboneError(f"crop_mode must be one of {CROP_MODES}, got {self.crop_mode!r}")
-        are_numbers = all(isinstance(v, Real) and math.isfinite(v) for v in (*self.mean, *self.std))
-        if not are_numbers or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        if (
+            not _are(Real, *self.mean, *self.std)
+            or len(self.mean) != 3
+            or len(self.std) != 3
+            or min(self.std) <= 0
+        ):
             raise BackboneError(
                 f"mean and std must be 3 numbers, std above 0; got {self.mean} and {self.std}"
             )
