@@ -17,7 +17,9 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "headstart"
 
 # Single files that every room may import; they import none but each other.
-SHARED_FILES = frozenset({"errors", "files", "home", "progress", "results", "wording"})
+SHARED_FILES = frozenset(
+    {"errors", "files", "home", "parameters", "progress", "results", "wording"}
+)
 
 # A room, and the rooms that it may import besides itself (the drawing in the design).
 IMAGES = {"data", "backbones"}

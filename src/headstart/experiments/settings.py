@@ -7,16 +7,13 @@ command line, the page and the Python function take its name, type, default and 
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
-import msgspec
 from msgspec import Meta
-from msgspec import inspect as types
 
 from headstart.errors import InputError, argument, did_you_mean
+from headstart.parameters import checked
 
 
 def about(text: str, *, panel: str = "", is_argument: bool = False) -> Meta:
@@ -81,7 +78,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, declared in _declared(type(self)).items():
-            object.__setattr__(self, name, _checked(name, declared, getattr(self, name)))
+            object.__setattr__(self, name, checked(name, declared, getattr(self, name)))
 
     @classmethod
     def from_options(cls, given: dict[str, Any]) -> Any:
@@ -232,51 +229,3 @@ def options(kind: type[Settings]) -> list[Option]:
 def _declared(kind: type[Settings]) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-def _checked(name: str, declared: Any, value: Any) -> Any:
-    """The value as its declared type, or InputError."""
-    plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if hasattr(plain, "tolist"):  # NumPy's numbers
-        plain = plain.tolist()
-    info = types.type_info(declared)
-    try:
-        found = msgspec.convert(plain, declared)
-        if isinstance(found, float) and not math.isfinite(found):
-            raise msgspec.ValidationError
-    except msgspec.ValidationError:
-        close = ""
-        inner = _alternatives(info)[0]
-        if isinstance(inner, types.LiteralType) and isinstance(plain, str):
-            close = did_you_mean(plain, [str(v) for v in inner.values])
-        message = f"{argument(name)} must be {_legal(info)}; got {value!r}"
-        raise InputError(f"{message}.{close}" if close else message) from None
-    return found
-
-
-def _alternatives(info: types.Type) -> list[types.Type]:
-    if isinstance(info, types.Metadata):
-        return _alternatives(info.type)
-    if isinstance(info, types.UnionType):
-        return [t for t in info.types if not isinstance(t, types.NoneType)]
-    return [info]
-
-
-def _legal(info: types.Type) -> str:
-    """The legal set in words: ``a whole number of at least 1``."""
-    one = _alternatives(info)[0]
-    if isinstance(one, types.LiteralType):
-        *most, last = map(str, one.values)
-        return f"{', '.join(most)} or {last}" if most else last
-    if isinstance(one, types.VarTupleType):
-        return f"a list, each {_legal(one.item_type)}"
-    if isinstance(one, types.IntType | types.FloatType):
-        noun = "a whole number" if isinstance(one, types.IntType) else "a number"
-        if one.gt is not None and one.lt is not None:
-            return f"{noun} between {one.gt:g} and {one.lt:g}"
-        if one.ge is not None:
-            return f"{noun} of at least {one.ge:g}"
-        return noun if one.gt is None else f"{noun} above {one.gt:g}"
-    if isinstance(one, types.BoolType):
-        return "true or false"
-    return "a text"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError, argument
 from headstart.home import expand
+from headstart.parameters import checked_fields
 from headstart.progress import Progress, resolve
 from headstart.runs.folder import check_output, free_name, staged, usual_name
 from headstart.runs.measure import Watch, unwatched
@@ -194,7 +195,8 @@ def finetune(
             "precision is that of the training: float32 or bf16-mixed; "
             f"got {training['precision']!r}"
         )
-    base = TrainSettings(epochs=epochs, normalise=normalise, **training)
+    training |= {"epochs": epochs, "normalise": normalise}
+    base = TrainSettings(**checked_fields(TrainSettings, training))
     checked = settings_from(FitSettings, str(data), fitted)
     if len(split_names(checked.backbone)) > 1:
         raise InputError(f"finetune trains one network; backbone names several: {checked.backbone}")

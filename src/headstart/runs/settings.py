@@ -12,6 +12,7 @@ from headstart.data.groups import compile_pattern
 from headstart.data.targets import TargetColumns, joined_names
 from headstart.errors import InputError, argument, did_you_mean, require_choice
 from headstart.heads.costs import COSTS
+from headstart.parameters import checked_fields
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 CROPS = ("center", "squash", "letterbox", "auto")
@@ -386,7 +387,7 @@ def settings_from(kind: type[S], data: str, given: Mapping[str, Any]) -> S:
     Raises InputError where a name is not one of its fields, or a value is outside its legal set.
     """
     check_names("fit", given, [f.name for f in fields(kind)], examples=kind.examples)
-    return kind(data=data, **_joined(given))
+    return kind(data=data, **checked_fields(kind, _joined(given)))
 
 
 def check_names(
@@ -408,11 +409,15 @@ def check_names(
 def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with a list of backbones or columns as one text, as it is kept."""
     found = dict(given)
-    if not isinstance(backbone := given.get("backbone"), str | None):
+    if _are_several(backbone := given.get("backbone")):
         found["backbone"] = ",".join(split_names(backbone))
-    if not isinstance(columns := given.get("label_columns"), str | None):
+    if _are_several(columns := given.get("label_columns")):
         found["label_columns"] = joined_names(columns)
     return found
+
+
+def _are_several(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str)
 
 
 def with_fields(*kinds: type[Any]) -> Callable[[F], F]:

@@ -1,0 +1,70 @@
+"""Parameters of the public functions: a value is checked against the type that is declared for it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+import msgspec
+from msgspec import inspect as types
+
+from headstart.errors import InputError, argument, did_you_mean
+
+
+def checked_fields(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of some fields of a dataclass, as `checked` gives them."""
+    declared = get_type_hints(kind)
+    return {name: checked(name, declared[name], value) for name, value in given.items()}
+
+
+def checked(name: str, declared: Any, value: Any) -> Any:
+    """The value as its declared type: paths become texts, NumPy's numbers numbers, lists tuples.
+
+    Raises InputError, with the name of the parameter and what is legal.
+    """
+    plain = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if hasattr(plain, "tolist"):  # NumPy's numbers
+        plain = plain.tolist()
+    info = types.type_info(declared)
+    try:
+        found = msgspec.convert(plain, declared)
+        if isinstance(found, float) and not math.isfinite(found):
+            raise msgspec.ValidationError
+    except msgspec.ValidationError:
+        close = ""
+        inner = _alternatives(info)[0]
+        if isinstance(inner, types.LiteralType) and isinstance(plain, str):
+            close = did_you_mean(plain, [str(v) for v in inner.values])
+        message = f"{argument(name)} must be {_legal(info)}; got {value!r}"
+        raise InputError(f"{message}.{close}" if close else message) from None
+    return found
+
+
+def _alternatives(info: types.Type) -> list[types.Type]:
+    if isinstance(info, types.Metadata):
+        return _alternatives(info.type)
+    if isinstance(info, types.UnionType):
+        return [t for t in info.types if not isinstance(t, types.NoneType)]
+    return [info]
+
+
+def _legal(info: types.Type) -> str:
+    """The legal set in words: ``a whole number of at least 1``."""
+    one = _alternatives(info)[0]
+    if isinstance(one, types.LiteralType):
+        *most, last = map(str, one.values)
+        return f"{', '.join(most)} or {last}" if most else last
+    if isinstance(one, types.VarTupleType):
+        return f"a list, each {_legal(one.item_type)}"
+    if isinstance(one, types.IntType | types.FloatType):
+        noun = "a whole number" if isinstance(one, types.IntType) else "a number"
+        if one.gt is not None and one.lt is not None:
+            return f"{noun} between {one.gt:g} and {one.lt:g}"
+        if one.ge is not None:
+            return f"{noun} of at least {one.ge:g}"
+        return noun if one.gt is None else f"{noun} above {one.gt:g}"
+    if isinstance(one, types.BoolType):
+        return "true or false"
+    return "a text"
