@@ -7,6 +7,7 @@ import pytest
 from sklearn.svm import LinearSVC
 
 from headstart.heads import Criterion, cross_validate, stratified_folds
+from headstart.heads.path import best_of
 
 CS = (0.01, 1.0, 100.0)
 
@@ -108,14 +109,24 @@ def test_cross_validate__names_what_is_wrong(
         cross_validate(**{**settings, **change})
 
 
-def test_cross_validate__takes_the_most_accurate_C_and_the_smallest_of_equals(
+def test_cross_validate__takes_the_most_accurate_C_and_of_equals_the_nearest_to_10(
     clusters: Any,
 ) -> None:
     X, y = clusters(60, 20, 3, noise=3.0)
     path = cross_validate(X, y, CS, np.arange(60) % 3)
-    assert path.best == path.accuracy.argmax()
-    assert path.accuracy[path.best] > path.accuracy[: path.best].max(initial=-1)
     assert path.Cs[path.best] == path.C
+    assert path.accuracy[path.best] == path.accuracy.max()
+    equals = path.Cs[path.accuracy == path.accuracy.max()]
+    assert len(equals) > 1
+    assert path.C == min(equals, key=lambda C: abs(np.log(C / 10)))
+
+
+def test_best_of__equals_on_both_sides_of_10_are_as_near_and_the_smaller_is_taken() -> None:
+    merits = np.ones((4, 5))
+    assert best_of(merits, [0.01, 1.0, 100.0, 300.0]) == 1
+    assert best_of(merits, np.array([30.0, 100.0, 300.0, 1000.0])) == 0
+    merits[3] += 1e-6
+    assert best_of(merits, [0.01, 1.0, 100.0, 300.0]) == 3
 
 
 @pytest.mark.parametrize(("n", "d"), [(60, 40), (200, 20)], ids=["gram", "primal"])

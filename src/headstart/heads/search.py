@@ -32,6 +32,7 @@ from headstart.heads.path import (
     HeldOut,
     PathResult,
     best_of,
+    from_usual,
     label_columns,
     merit_total,
     read_splits,
@@ -161,7 +162,7 @@ class CostSearch:
         every = range(self.n_splits)
         judged = [self.held.judge_columns(self._columns(C, every)) for C in costs]
         correct, merits = (np.stack(found) for found in zip(*judged, strict=True))
-        best = best_of(merits)
+        best = best_of(merits, costs)
         return PathResult(
             Cs=costs,
             classes=self.classes,
@@ -303,8 +304,8 @@ def climb(
 
 
 def best_cost(found: dict[float, NDArray[Any]]) -> float:
-    """The cost of the highest mean merit; of equals the smallest."""
-    return min(found, key=lambda C: (-float(merit_total(found[C])), C))
+    """The cost of the highest mean merit; of equals as `best_of`."""
+    return min(found, key=lambda C: (-float(merit_total(found[C])), *from_usual(C)))
 
 
 def _beside(C: float, grid: Sequence[float]) -> list[float]:

@@ -218,8 +218,8 @@ def _calibrates(estimator: LinearSVMPath) -> bool:
 class LinearSVMPath(_LinearHead):
     """`LinearSVM` that chooses ``C`` by cross-validation, all costs and folds in one sweep.
 
-    The ``C`` of highest cross-validated accuracy is taken, the smallest of equals. The model is then
-    trained on all examples.
+    The ``C`` of highest cross-validated accuracy is taken, of equals the nearest to 10. The model is
+    then trained on all examples.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ class Scores:
     """What cross-validation found for one matrix of features."""
 
     n_features: int
-    C: float  # the best cost, the smallest of equals; NaN for a network, which has none
+    C: float  # the best cost; NaN for a network, which has none
     accuracy_by_C: tuple[float, ...]  # accuracy at each of `Cs`
     decisions: NDArray[np.float32]  # (n, K); out-of-fold scores at `C`
     correct: NDArray[np.bool_]  # (n,); whether each example was classified correctly at `C`
@@ -370,7 +370,7 @@ def _repeated(
     """Means over several divisions into folds, at the cost that is best by the mean merit."""
     paths = [first, *(search.sweep(first.Cs.tolist(), folds) for folds in divisions[1:])]
     merits = np.mean([path.merits for path in paths], axis=0)
-    best = best_of(merits)
+    best = best_of(merits, first.Cs)
     C = float(first.Cs[best])
     decisions = [
         path.decisions if path.C == C else search.sweep([C], folds).decisions

@@ -409,15 +409,12 @@ def check_names(
 def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with a list of backbones or columns as one text, as it is kept."""
     found = dict(given)
-    if _are_several(backbone := given.get("backbone")):
+    backbone, columns = given.get("backbone"), given.get("label_columns")
+    if isinstance(backbone, Iterable) and not isinstance(backbone, str):
         found["backbone"] = ",".join(split_names(backbone))
-    if _are_several(columns := given.get("label_columns")):
+    if isinstance(columns, Iterable) and not isinstance(columns, str):
         found["label_columns"] = joined_names(columns)
     return found
-
-
-def _are_several(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str)
 
 
 def with_fields(*kinds: type[Any]) -> Callable[[F], F]:
