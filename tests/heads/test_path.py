@@ -118,7 +118,7 @@ def test_cross_validate__takes_the_most_accurate_C_and_of_equals_the_nearest_to_
     assert path.accuracy[path.best] == path.accuracy.max()
     equals = path.Cs[path.accuracy == path.accuracy.max()]
     assert len(equals) > 1
-    assert path.C == min(equals, key=lambda C: abs(np.log(C / 10)))
+    assert min(equals, key=lambda C: abs(np.log(C / 10))) == path.C
 
 
 def test_best_of__equals_on_both_sides_of_10_are_as_near_and_the_smaller_is_taken() -> None:

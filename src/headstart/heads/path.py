@@ -225,7 +225,7 @@ def sweep(
 def best_of(merits: NDArray[Any], Cs: Sequence[float] | NDArray[np.float64]) -> int:
     """The row of the highest mean merit; of equals, the one whose cost is nearest to `USUAL_COST`."""
     totals = merit_total(merits)
-    return min(range(len(totals)), key=lambda i: (-totals[i], *from_usual(Cs[i])))
+    return min(range(len(totals)), key=lambda i: (-totals[i], *from_usual(float(Cs[i]))))
 
 
 def from_usual(C: float) -> tuple[float, float]:

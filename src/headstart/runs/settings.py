@@ -411,7 +411,7 @@ def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(given)
     backbone, columns = given.get("backbone"), given.get("label_columns")
     if isinstance(backbone, Iterable) and not isinstance(backbone, str):
-        found["backbone"] = ",".join(split_names(backbone))
+        found["backbone"] = ",".join(split_names(list(backbone)))
     if isinstance(columns, Iterable) and not isinstance(columns, str):
         found["label_columns"] = joined_names(columns)
     return found
