@@ -73,7 +73,7 @@ def test_finetune__trains_on_a_gpu(
 ) -> None:
     options = ("--size", str(SIZE_PX), "--epochs", "2", "--out", str(tmp_path / "run"))
     headstart("finetune", photos, *options)
-    assert read_header(tmp_path / "run" / "model" / "network.safetensors")["device"] == "cuda"
+    assert read_header(tmp_path / "run" / "model" / "network.safetensors").device == "cuda"
 
 
 def test_doctor__times_the_engines_of_a_gpu(photos: Path, headstart: Callable[..., str]) -> None:

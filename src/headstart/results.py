@@ -76,6 +76,12 @@ class Estimate(Interval, frozen=True):
         return "{:z.3f} [{:z.3f}, {:z.3f}]".format(*self).replace("-", "−")
 
 
+class Versioned(msgspec.Struct):
+    """The version of the form of a file."""
+
+    schema: int
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     """Base of the results that are written to a file of their own.
 

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from headstart.errors import WeightsError, argument, one_line
 from headstart.home import expand
+from headstart.results import Versioned
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +33,8 @@ _CONTAINERS = (
     "student",
 )
 _HEAD_BYTES = 40
+# Under this name the header of a file of weights holds what Headstart says of them, as JSON.
+DESCRIPTION = "headstart"
 _WHOLE = "Get the file again, or check it with its publisher's checksum"
 
 
@@ -191,6 +196,21 @@ def fit_weights(
             f"{tried}; headstart backbones lists architectures"
         )
     module.load_state_dict(dict(state), strict=False)
+
+
+def read_description(path: Path | str) -> tuple[str, int]:
+    """The JSON in the header of a file of weights that Headstart wrote, and the number of its schema.
+
+    Raises ValueError where there is none.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {})[DESCRIPTION]
+        return text, msgspec.json.decode(text, type=Versioned).schema
+    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
+        raise ValueError(f"no description: {error}") from error
 
 
 def find_misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:

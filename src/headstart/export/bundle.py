@@ -18,18 +18,24 @@ import msgspec
 import torch
 
 from headstart.backbones import Preprocessing, load
-from headstart.backbones.weights import digest_weights, fit_weights, read_weights
+from headstart.backbones.weights import (
+    DESCRIPTION,
+    digest_weights,
+    fit_weights,
+    read_description,
+    read_weights,
+)
 from headstart.data.targets import Kind
 from headstart.errors import InputError, WeightsError, one_line
 from headstart.export.facts import SCHEMA, ExportFacts
 from headstart.export.network import Classifier, parts_of
 from headstart.heads import Pool, Temperature
 from headstart.heads.examples import Normalize
-from headstart.runs.folder import Versioned
 from headstart.runs.model import Model
 from headstart.runs.model_file import Taken, cells
 from headstart.sources.blocks import side_by_side
 from headstart.sources.saved import SavedBackbone
+from headstart.training.trained import NetworkFile, read_header, rebuild
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +51,7 @@ class BundledNetwork(Taken, frozen=True, kw_only=True):
     arch: str
     digest: str
     preprocessing: Preprocessing
-    trained: dict[str, Any] | None = None  # of a fine-tuned one, as of `Trained.save`
+    trained: NetworkFile | None = None  # of a fine-tuned one
 
 
 class BundledPart(BundledNetwork, frozen=True, kw_only=True):
@@ -99,7 +105,7 @@ def bundle_bytes(model: Model, backbones: Sequence[Backbone], facts: ExportFacts
         "parts": msgspec.to_builtins(parts),
         "mean": [model.pool.scale, model.pool.weight],
     }
-    return save(tensors, metadata={"headstart": json.dumps(header, ensure_ascii=False)})
+    return save(tensors, metadata={DESCRIPTION: json.dumps(header, ensure_ascii=False)})
 
 
 def _state(backbone: Backbone) -> dict[str, Tensor]:
@@ -108,8 +114,6 @@ def _state(backbone: Backbone) -> dict[str, Tensor]:
 
 def _described(encoder: Encoder, backbone: Backbone) -> dict[str, Any]:
     """The fields of `BundledNetwork`."""
-    from headstart.training.trained import read_header
-
     trained = None
     if encoder.backbone.finetuned:
         assert encoder.folder is not None  # otherwise `load_backbone` has raised
@@ -131,14 +135,10 @@ def read_bundle(path: Path | str) -> Bundle:
 
     Raises WeightsError where it is another file, is damaged, or was written by a newer version.
     """
-    from safetensors import SafetensorError, safe_open
-
     shown = one_line(str(path))
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {})["headstart"]
-        schema = msgspec.json.decode(text, type=Versioned).schema
-    except (SafetensorError, KeyError, ValueError, RecursionError, OSError) as error:
+        text, schema = read_description(path)
+    except ValueError as error:
         raise WeightsError(
             f"{shown} is not a classifier that Headstart exported: give what "
             "`headstart export RUN --to safetensors` wrote"
@@ -233,8 +233,6 @@ def _rebuild(
 def _rebuild_network(
     described: BundledNetwork, tensors: Mapping[str, Tensor], shown: str
 ) -> Backbone:
-    from headstart.training.trained import rebuild
-
     state = _under(tensors, "network.")
     if described.trained is not None:
         backbone = rebuild(state, described.trained, shown=shown).backbone

@@ -179,10 +179,7 @@ class Careful:
         return shift.sentence if shift.is_shifted else ""
 
     def _need(self, name: str) -> HeldOut:
-        """What the run keeps for an option.
-
-        Raises RunError where it keeps nothing.
-        """
+        """What the run keeps for an option; RunError where it keeps nothing."""
         if self.held_out is None:
             raise RunError(
                 f"{self.where} keeps no cross-validated probabilities, which {argument(name)} needs: "

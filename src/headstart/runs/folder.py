@@ -32,6 +32,7 @@ import msgspec
 
 from headstart.errors import InputError, OutputError, RunError, argument, one_line
 from headstart.files import held, is_held, sync_folder, write_atomically
+from headstart.results import Versioned
 from headstart.runs.regular import read_regular
 from headstart.runs.sums import write_sums
 
@@ -248,12 +249,6 @@ def _meant(folder: Path) -> str:
         return one_line(f". Did you mean {' or '.join(meant[:3])}?")
     latest = [repr(run.as_posix()) for run in latest_runs(3, folder) if run != folder]
     return one_line(f". The latest runs are {', '.join(latest)}") if latest else ""
-
-
-class Versioned(msgspec.Struct):
-    """The version of the form of a file."""
-
-    schema: int
 
 
 def read_json(folder: Path, name: str, kind: type[T]) -> T:

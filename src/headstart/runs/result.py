@@ -415,11 +415,6 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
         """
         return self.confusion.counts(len(self.classes))
 
-    @property
-    def n_tested_classes(self) -> int:
-        """How many classes the per-class figures are of."""
-        return int((self.counts.sum(axis=1) > 0).sum())
-
 
 def read_metrics(folder: Path) -> FitResult:
     """Read ``metrics.json`` of a run folder.

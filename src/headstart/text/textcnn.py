@@ -115,11 +115,6 @@ class TextCNN(nn.Module):
         """`V`."""
         return len(cast("Tensor", next(iter(self.channels.values())).weight))
 
-    @property
-    def tap_names(self) -> tuple[str, ...]:
-        """The layers whose features `taps` gives, from input to output."""
-        return ("embedding", *(f"width{w}" for w in self.widths), "penultimate")
-
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, K) of word numbers (B, L), int64, each row padded with 0 at its end."""
         logits: Tensor = self.head(self.penultimate(tokens))

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart import plots
 from headstart.backbones import Backbone, Preprocessing, Tap, at_size, load
-from headstart.backbones.weights import digest_weights, fit_weights, read_weights
+from headstart.backbones.weights import (
+    DESCRIPTION,
+    digest_weights,
+    fit_weights,
+    read_description,
+    read_weights,
+)
 from headstart.errors import WeightsError, one_line
 from headstart.features.cores import one_core_workers
 from headstart.features.engines import choose_engine
@@ -32,6 +38,30 @@ if TYPE_CHECKING:
     from headstart.training.settings import TrainSettings
 
 SCHEMA = 1
+
+
+class TrainingFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trained network's file tells of the training; names as of `Trained`."""
+
+    schema: int
+    settings: dict[str, Any]
+    classes: tuple[str, ...]
+    history: tuple[dict[str, Any], ...]
+    best_epoch: int
+    seconds: float
+    n_trained_parameters: int
+    device: str
+
+
+class NetworkFile(TrainingFile, frozen=True, kw_only=True):
+    """What the file of a trained network on images tells, the weights apart."""
+
+    is_cached: bool
+    arch: str
+    name: str
+    source: str
+    licence: str
+    preprocessing: Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,16 +193,19 @@ class Trained:
         from safetensors.torch import save
 
         backbone = self.backbone
-        header = self.to_dict() | {
-            "schema": SCHEMA,
-            "arch": backbone.arch,
-            "name": backbone.name,
-            "source": backbone.source,
-            "licence": backbone.licence,
-            "preprocessing": backbone.preprocessing.to_dict(),
-        }
+        header = NetworkFile(
+            schema=SCHEMA,
+            arch=backbone.arch,
+            name=backbone.name,
+            source=backbone.source,
+            licence=backbone.licence,
+            preprocessing=backbone.preprocessing,
+            **self.to_dict(),
+        )
         state = {k: v.contiguous().clone() for k, v in self.network.state_dict().items()}
-        write_atomically(path, save(state, metadata={"headstart": json.dumps(header)}))
+        write_atomically(
+            path, save(state, metadata={DESCRIPTION: msgspec.json.encode(header).decode()})
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description of the training, without the weights."""
@@ -220,7 +253,7 @@ def load_trained(path: Path, *, device: str = "cpu") -> Trained:
 
 
 def rebuild(
-    state: Mapping[str, Tensor], header: Mapping[str, Any], *, shown: str, device: str = "cpu"
+    state: Mapping[str, Tensor], header: NetworkFile, *, shown: str, device: str = "cpu"
 ) -> Trained:
     """A trained network from its weights and the header of `Trained.save`.
 
@@ -230,47 +263,45 @@ def rebuild(
     from headstart.training.network import prepare
     from headstart.training.settings import TrainSettings
 
-    preprocessing = Preprocessing.from_dict(header["preprocessing"])
-    backbone = load(header["arch"], pretrained=False)
+    preprocessing = header.preprocessing
+    backbone = load(header.arch, pretrained=False)
     if preprocessing.size_px != backbone.preprocessing.size_px:
         backbone = at_size(backbone, preprocessing.size_px)
     backbone = dataclasses.replace(
         backbone,
         preprocessing=preprocessing,
-        **{key: header[key] for key in ("name", "source", "licence")},
+        name=header.name,
+        source=header.source,
+        licence=header.licence,
     )
-    settings = TrainSettings.from_dict(header["settings"])
+    settings = TrainSettings.from_dict(header.settings)
     # The regime is irrelevant here, and `scratch` would initialise again.
     plain = dataclasses.replace(settings, regime="all", tap=None, size_px=preprocessing.size_px)
-    classes = tuple(header["classes"])
-    network = prepare(backbone, len(classes), plain).network
-    fit_weights(network, state, shown=shown, arch=header["arch"])
+    network = prepare(backbone, len(header.classes), plain).network
+    fit_weights(network, state, shown=shown, arch=header.arch)
     return Trained(
         settings=settings,
-        classes=classes,
-        history=tuple(Epoch.from_dict(epoch) for epoch in header["history"]),
+        classes=header.classes,
+        history=tuple(Epoch.from_dict(epoch) for epoch in header.history),
         network=network,
-        backbone=as_backbone(backbone, network, classes, digest_weights(network)),
+        backbone=as_backbone(backbone, network, header.classes, digest_weights(network)),
         device=device,
-        **{
-            key: header[key]
-            for key in ("best_epoch", "seconds", "n_trained_parameters", "is_cached")
-        },
+        best_epoch=header.best_epoch,
+        seconds=header.seconds,
+        n_trained_parameters=header.n_trained_parameters,
+        is_cached=header.is_cached,
     )
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> NetworkFile:
     """The header of `Trained.save`.
 
-    Raises WeightsError where the file has no header, or that of a newer version.
+    Raises WeightsError where the file has no header, or that of a newer version; ValueError where a
+    field is missing or of another type.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["headstart"])
-        schema = header["schema"]
-    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:
+        text, schema = read_description(path)
+    except ValueError as error:
         raise WeightsError(
             f"{one_line(str(path))} holds no network that Headstart trained: give the file that "
             "a fine-tuning saved"
@@ -280,4 +311,4 @@ def read_header(path: Path) -> dict[str, Any]:
             f"{one_line(str(path))} has format {one_line(str(schema), limit=20)} and this Headstart "
             f"reads {SCHEMA}: update Headstart"
         )
-    return dict(header)
+    return msgspec.json.decode(text, type=NetworkFile)
