@@ -164,6 +164,8 @@ def test_curl_line__is_answered(server: Any, photos: Path, tmp_path: Path) -> No
     done = subprocess.run([*words, "-s"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     [said] = json.loads(done.stdout)["predictions"]
     assert (said["name"], said["error"]) == ("picture.jpg", None)
+    anywhere = curl_line("http://0.0.0.0:8000", is_texts=False, has_token=False)
+    assert anywhere.endswith(" http://127.0.0.1:8000/predict")  # an address to ask, on any system
     assert "Bearer $TOKEN" in curl_line("http://a", is_texts=True, has_token=True)
 
 

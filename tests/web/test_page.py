@@ -293,7 +293,9 @@ def test_page__an_error_goes_once_what_caused_it_is_changed(
     sync_api.expect(alert).to_have_count(0)
     page.keyboard.press("Tab")  # a path that is not there is told of when the field is left
     sync_api.expect(alert).to_contain_text("no such folder")
+    sync_api.expect(todo(page)).to_contain_text("type a folder that is there")
     folder_field(page).fill("digits")
+    sync_api.expect(todo(page)).to_contain_text("Start training")
     sync_api.expect(alert).to_have_count(0)
     folder_field(page).fill(str(tmp_path / "none"))
     page.get_by_role("button", name="Look at the data").click()
@@ -404,7 +406,7 @@ def test_page__a_careless_visit(
     folder_field(page).fill(str(tmp_path / "phtos"))
     start_button(page).click()
     page.locator(".hs-alert", has_text="phtos").first.wait_for()
-    assert page.locator("#jobs label").count() == 0  # before a job is made
+    assert page.locator("#jobs label", has_text="phtos").count() == 0  # before a job is made
     folder_field(page).fill(str(make_photos(tmp_path / "once", n=150)))
     start_button(page).dblclick()
     page.locator("#job h2", has_text="once").wait_for()

@@ -143,4 +143,5 @@ def curl_line(url: str, *, is_texts: bool, has_token: bool) -> str:
     """A command that asks the service at once."""
     what = "-H 'Content-Type: text/plain' -d 'some text'" if is_texts else "-F image=@picture.jpg"
     token = '-H "Authorization: Bearer $TOKEN" ' * has_token
-    return f"curl {token}{what} {url}/predict"
+    here = url.replace("://0.0.0.0", "://127.0.0.1").replace("://[::]", "://[::1]")
+    return f"curl {token}{what} {here}/predict"

@@ -57,6 +57,10 @@ WITHOUT_ALERTS = """(...shown) =>
 # The folder is also filled in beside an answer, which then stays.
 WHERE_TYPED = f"""(...shown) => document.activeElement?.closest('#folder')
   ? ['', {json.dumps(NOT_LOOKED)}] : shown"""
+# Below open settings the button is far from the progress.
+SHOW_JOB = """() => {
+  if (!document.querySelector('#wrong .hs-alert')) document.querySelector('#job')?.scrollIntoView({block: 'nearest'});
+}"""
 UNDER_WAY = "This training is already under way; change a setting or the name to start another."
 # The address names the job, so that a reload, or a friend's look, finds it again.
 REMEMBER = """(id) => {
@@ -133,7 +137,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
                 )  # fmt: skip
                 name = gr.Textbox(label="Name of the run", placeholder="as the folder")
             start = gr.Button("Start training", variant="primary", elem_id="start")
-            wrong = gr.HTML()
+            wrong = gr.HTML(elem_id="wrong")
         with gr.Column(scale=2, min_width=320):
             found = gr.HTML(NOT_LOOKED, elem_id="found")
             listed = gr.Radio(
@@ -162,7 +166,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
         lambda text: gr.Dropdown(choices=_folders(text), value=None), folder, inside,
         trigger_mode="always_last", **at_once(),
     )  # fmt: skip
-    folder.blur(_missing, folder, wrong, **at_once())
+    folder.blur(_missing, folder, found, **at_once())
     folder.change(offer, folder, [table, *columns], trigger_mode="always_last", **at_once())
     columns[0].input(turn, [folder, columns[0]], columns[1:4], **at_once())
     # What was said of other data or settings is gone once these are changed.
@@ -179,18 +183,13 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
         _unpacker(work), [archive, *reading], [folder, found], show_progress_on=found,
         api_visibility="private",
     )  # fmt: skip
-    look.click(_look, looked_at, found, api_visibility="private").then(
-        lambda: "",
-        None,
-        wrong,
-        **at_once(),  # its answer stands beside, not twice
-    )
+    look.click(_look, looked_at, found, api_visibility="private")
     start.click(
         _starter(work, jobs),
         [folder, archive, name, *settings, *columns],
         [listed, wrong],
         **quiet(),
-    )
+    ).then(None, None, None, js=SHOW_JOB)
     stop.click(_stopper(jobs), listed, wrong, **at_once())
     tick = _ticker(work, jobs)
     listed.change(None, listed, None, js=REMEMBER)
@@ -217,12 +216,18 @@ def _data(text: str) -> str:
 
 def _missing(text: str) -> Any:
     """An error where nothing is at what was typed; else what stands there stays."""
+    error = _error_at(text)
+    return gr.skip() if error is None else html.alert(describe(error))
+
+
+def _error_at(text: str) -> InputError | None:
+    """Why what was typed cannot be read; None where something is there, or nothing was typed."""
     try:
         if text.strip():
             require_there(_data(text))
-    except Exception as error:
-        return html.alert(describe(error))
-    return gr.skip()
+    except InputError as error:
+        return error
+    return None
 
 
 def _opened(text: str, chosen: str | None) -> tuple[Any, Any, str, Any]:
@@ -450,6 +455,8 @@ def _todo(folder: str, job: Job | None) -> Markup:
         return html.steps(
             STEPS, 0, "correct what the message names, then start the training again."
         )
+    if _error_at(folder) is not None:
+        return html.steps(STEPS, 0, "type a folder that is there, or choose sample data.")
     if folder.strip():
         return html.steps(STEPS, 1, "press Start training; the settings may stay as they are.")
     return html.steps(
