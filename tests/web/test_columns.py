@@ -41,6 +41,11 @@ def test_usual_choice__is_what_the_table_says(table: str, tmp_path: Path) -> Non
     )
     several = usual_choice(offered_columns(str(tmp_path / "tags.csv")))
     assert several[:3] == (SEVERAL, "label", ";")
+    (tmp_path / "both.csv").write_text(
+        "image,label,tags\n1.png,x,a;b\n2.png,y,b;c\n3.png,x,a;c\n", encoding="utf-8"
+    )
+    both = usual_choice(offered_columns(str(tmp_path / "both.csv")))
+    assert both[:2] == (ONE, "label"), "as the command reads it"
     (tmp_path / "flags.csv").write_text("image,a,b\n1.png,1,0\n2.png,0,1\n", encoding="utf-8")
     task, column, _, flags, _ = usual_choice(offered_columns(str(tmp_path / "flags.csv")))
     assert (task, column, flags) == (FLAGS, None, ["a", "b"])

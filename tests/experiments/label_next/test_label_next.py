@@ -205,8 +205,8 @@ def test_label_next__refuses_a_folder_of_the_run_s_own_images(
     [
         ("none", "no such"),
         ("empty", "no images in"),
-        ("notes.txt", "0 are the run's own, 1 cannot be read"),
-        ("broken", "0 are the run's own, 3 cannot be read"),
+        ("notes.txt", "has 0 files of it already, and 1 file cannot be read"),
+        ("broken", "has 0 files of it already, and 3 files cannot be read"),
     ],
 )
 def test_label_next__says_in_one_line_why_a_folder_cannot_be_used(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headstart.data import Record, duplicate_groups, find_images
 from headstart.data.inspection import inspect_all
-from headstart.data.sources import printable
+from headstart.data.sources import counted, printable
 from headstart.data.weights import example_weights
 from headstart.errors import DataError, one_line
 from headstart.experiments.experiment import DataFacts, Inputs
@@ -60,8 +60,9 @@ def measure(s: Settings, inputs: Inputs) -> LabelNextResult:
     new, n_overlap, n_unreadable = _new_records(files, _known(images))
     if not new:
         raise DataError(
-            f"{one_line(s.unlabelled)} holds no usable image without a label: {n_overlap:,} are the run's "
-            f"own, {n_unreadable:,} cannot be read. Give a folder of other images"
+            f"{one_line(s.unlabelled)} holds no usable image without a label: the run has "
+            f"{counted(n_overlap, 'file')} of it already, and {counted(n_unreadable, 'file')} cannot be read. "
+            "Give a folder of other images"
         )
     n = len(labelled)
     X = reduce(np.vstack([images.X[:n], features_of(images, new, progress=inputs.progress)]))

@@ -54,7 +54,7 @@ def usual_choice(found: Offered | None) -> tuple[str, str | None, str, list[str]
     if found is None:
         return ONE, None, SEPARATOR, [], None
     task = ONE
-    if found.separator:
+    if found.separator and found.label in ("", found.several):
         task = SEVERAL
     elif found.columns and not found.label and len(found.flags) > 1:
         task = FLAGS
