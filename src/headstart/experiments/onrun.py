@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -86,12 +87,14 @@ def unseen_predictions(images: TrainingImages, progress: Progress = silent) -> d
 
     A test image has the run's own prediction, a training image that of a linear SVM on the run's features,
     cross-validated with its folds, weights and C (1 where it has not one C: a network, or a mean of
-    several). Those that cross-validation cannot judge are left out.
+    several), once for all questions. Those that cross-validation cannot judge are left out.
     """
     import numpy as np
 
     from headstart.data.weights import example_weights
+    from headstart.features import cache_folder
     from headstart.probe import Goal, judge, judgeable, training_folds
+    from headstart.probe.judging import scores_path
 
     train, model = images.records, images.model
     y = np.array([r.label for r in train])
@@ -104,7 +107,17 @@ def unseen_predictions(images: TrainingImages, progress: Progress = silent) -> d
     if objective is not None and objective.class_weights is not None:
         own = np.array([objective.class_weights.get(label, 1.0) for label in y])
         weight = own if weight is None else weight * own
-    scores = judge(images.X[: len(train)], y, folds, Cs=[C], goal=Goal(weight=weight))
+    X = np.ascontiguousarray(images.X[: len(train)])
+    parts = (X, y, folds, *(() if weight is None else (weight,)))
+    facts = [C, *([str(p.dtype), p.shape, hashlib.sha256(p.tobytes()).hexdigest()] for p in parts)]
+    scores = judge(
+        X,
+        y,
+        folds,
+        Cs=[C],
+        goal=Goal(weight=weight),
+        kept_at=scores_path(images.cache or cache_folder(), facts),
+    )
     best = scores.decisions.argmax(axis=1)
     if model.costs is not None and model.classes == tuple(classes):
         # The class of least expected cost, as the run predicts.

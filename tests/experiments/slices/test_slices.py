@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 
 import headstart
 from headstart.cli.app import run as command
-from headstart.experiments.onrun import who_judged
+from headstart.experiments.onrun import unseen_predictions, who_judged
 from headstart.experiments.slices.page import brief
 from headstart.experiments.slices.result import SlicesResult
+from headstart.runs.retrieval import TrainingImages
 from headstart.runs.run import Run
 
 
@@ -51,6 +53,24 @@ def test_slices__agrees_with_the_report_of_a_single_candidate(
     assert "headstart slices judges" not in single
     assert (f"features of all {n} candidates, in place of their mean" in mean) == (n > 0)
     assert bool(who_judged(odd_run)) == (n > 0)
+
+
+def test_unseen_predictions__are_computed_once_for_all_questions(
+    grouped_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = TrainingImages.of(grouped_run, is_frozen=True)
+    found = unseen_predictions(images)
+
+    def never(*_: object) -> None:
+        raise AssertionError("judged again")
+
+    monkeypatch.setattr("headstart.probe.judging._judge", never)
+    assert unseen_predictions(images) == found
+    first, *others = images.records
+    label = next(r.label for r in others if r.label != first.label)
+    other = (dataclasses.replace(first, label=label), *others)
+    with pytest.raises(AssertionError, match="judged again"):
+        unseen_predictions(dataclasses.replace(images, records=other))
 
 
 def test_slices__says_that_the_terminal_shows_the_worst_parts_only(grouped_run: Run) -> None:
