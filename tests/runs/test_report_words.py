@@ -206,3 +206,32 @@ def test_prose__parameters_are_code_and_units_stay_with_their_numbers() -> None:
         == "<code>prefer=&#39;cheap&#39;</code> loses 2.1\u00a0% at 160\u00a0px &lt;b&gt;"
     )
     assert page.render(text="the class `a") == "the class `a"
+
+
+@pytest.mark.parametrize(
+    ("n_judged", "n_suspicious", "said"),
+    [
+        (1, 0, "The one training label that cross-validation could judge does not count as wrong."),
+        (1, 1, "The one training label that cross-validation could judge counts as wrong."),
+        (9, 0, "None of 9 training labels"),
+        (9, 1, "1 of 9 training labels that cross-validation could judge counts"),
+    ],
+)
+def test_suspected__says_how_many_labels(n_judged: int, n_suspicious: int, said: str) -> None:
+    found = metrics_from(tiny())
+    given = replace(
+        found,
+        selection=replace(found.selection, n_judged=n_judged),
+        n_suspicious=n_suspicious,
+        suspicious=(),
+    )
+    assert story.suspected(given)[0].replace("\u00a0", " ").startswith(said)
+
+
+def test_beside_fit__says_what_fit_does_otherwise() -> None:
+    said = words.beside_fit("one layer", "5 training images")
+    assert "averages several" in said
+    assert "layers and resolutions" in said
+    assert "resolutions" not in words.beside_fit("x", "y", has_all_layers=True)
+    for has_all_layers in (False, True):
+        assert "average" not in words.beside_fit("x", "y", "text", has_all_layers=has_all_layers)

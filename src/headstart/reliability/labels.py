@@ -156,9 +156,10 @@ def check_labels(scores: ArrayLike, member: ArrayLike) -> LabelCheck:
 def counted_as(P: NDArray[np.floating], member: NDArray[np.integer]) -> NDArray[np.intp]:
     """The class as which confident learning counts each example (Northcutt, Jiang and Chuang 2021).
 
-    A label ``i`` counts as wrong where another class ``j`` is more probable than it is, on average,
-    for the examples that are labelled ``j``; of several such classes the most probable. Hard examples
-    count too, so the number of wrong labels errs upwards where classes overlap.
+    A class ``j`` is plausible for an example where its probability is at least its mean over the
+    examples that are labelled ``j``. An example counts as the most probable of its plausible classes,
+    the given one among them, and its label as wrong where that is another class. Hard examples count
+    too, so the number of wrong labels errs upwards where classes overlap.
 
     Parameters
     ----------

@@ -52,7 +52,8 @@ def detail(r: ProfileResult) -> str:
     else:
         text = f"{text}; {n} blocks side by side ({', '.join(joined.blocks)}) {_reached(joined)}."
     rows = counted(r.n_train, f"training {r.noun}")
-    return f"{text} {words.beside_fit('these', rows, r.noun)}" if r.n_test else text
+    beside = words.beside_fit("these blocks", rows, r.noun, has_all_layers=True)
+    return f"{text} {beside}" if r.n_test else text
 
 
 def sections(r: ProfileResult) -> list[Section]:

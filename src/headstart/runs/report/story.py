@@ -75,17 +75,23 @@ def suspected(metrics: FitResult) -> list[str]:
             if shown
             else "No label stands out as contradicted."
         ]
-    of = f"{words.plural(metrics.n_judged, 'training label')} that cross-validation could judge"
+    judged = "that cross-validation could judge"
+    of = f"{words.plural(metrics.n_judged, 'training label')} {judged}"
     said = f"None of {of} counts as wrong."
-    if n:
+    if metrics.n_judged == 1:
+        verb = "counts" if n else "does not count"
+        said = f"The one training label {judged} {verb} as wrong."
+    elif n:
         verb = "counts" if n == 1 else "count"
         first = (
             f" The {words.count(shown)} that are contradicted most are shown." if shown < n else ""
         )
         said = f"{words.count(n)} of {of} {verb} as wrong.{first} {hard}"
+    one = f"{'an' if noun == 'image' else 'a'} {noun}"
     rule = (
-        "A label counts as wrong where another class is at least as probable as it is, on average, for the "
-        f"{noun}s of that class, by classifiers that had not seen them (confident learning)."
+        f"A class is plausible for {one} where its probability, by a classifier that had not seen the {noun}, "
+        f"is at least its mean over the {noun}s with that label. A label counts as wrong where the most "
+        "probable plausible class is another one (confident learning)."
     )
     if noun == "image":
         rule += (

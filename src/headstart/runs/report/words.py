@@ -21,12 +21,20 @@ def about_data(classes: Sequence[str], notes: Sequence[str] = ()) -> list[str]:
     ]
 
 
-def beside_fit(of: str, rows: str, noun: str = "image") -> str:
-    """What accuracies are of, and why those of ``headstart fit`` on the same test examples are others."""
-    more = "layers and resolutions" if noun == "image" else "candidates"
+def beside_fit(of: str, rows: str, noun: str = "image", *, has_all_layers: bool = False) -> str:
+    """What test accuracies are of, and why those of ``headstart fit`` on the same examples are others.
+
+    `has_all_layers`: whether the page, too, compares layers and resolutions.
+    """
+    if noun != "image":  # of texts, one candidate is taken
+        fit = "chooses among candidates of its own" if has_all_layers else "tries more candidates"
+    elif has_all_layers:
+        fit = "averages several candidates by default"
+    else:
+        fit = "tries more layers and resolutions, and averages several by default"
     return (
-        f"Accuracies here are of {of} with a linear SVM trained on {rows}. headstart fit tries more "
-        f"{more}, and averages several by default, so its accuracy on the same test {noun}s can differ."
+        f"Test accuracies here are of {of} with a linear SVM trained on {rows}. headstart fit {fit}, "
+        f"so its accuracy on the same test {noun}s can differ."
     )
 
 
