@@ -62,6 +62,13 @@ def test_expand__a_name_that_is_no_users_stays() -> None:
     assert expand("~no-such-user-1/x") == Path("~no-such-user-1/x")
 
 
+@pytest.mark.parametrize("path", ["a\0b", "~\0", "~/\0", Path("\0")])
+def test_expand__refuses_a_nul_character(path: str | Path) -> None:
+    with pytest.raises(InputError, match="NUL") as caught:
+        expand(path)
+    assert "\0" not in str(caught.value)
+
+
 @pytest.mark.usefixtures("homeless")
 def test_expand__without_a_home_folder_says_so() -> None:
     with pytest.raises(InputError, match="no home folder"):

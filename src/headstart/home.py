@@ -30,9 +30,14 @@ def expand(path: str | os.PathLike[str]) -> Path:
     A file or folder whose own name begins with ``~`` stays what it is, and so does a name that is
     no user's.
 
-    Raises InputError where the path begins with ``~/`` and there is no home folder.
+    Raises InputError where the path begins with ``~/`` and there is no home folder, and where it holds
+    a NUL character.
     """
     place = Path(path)
+    if "\0" in str(place):
+        raise InputError(
+            f"'{one_line(str(place))}' holds a NUL character, which no path can hold: remove it"
+        )
     first = place.parts[0] if place.parts else ""
     if not first.startswith("~") or (first != "~" and os.path.lexists(first)):
         return place

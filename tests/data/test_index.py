@@ -363,7 +363,7 @@ def test_index__refuses_paths_that_are_no_data(tmp_path: Path, pets: Path) -> No
         index(pets / "cat" / "0.png")
     with pytest.raises(DataError, match=r"cannot read|no such folder"):
         index("x" * 5000)
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(InputError, match="NUL character"):
         index("nul\0byte")
 
 

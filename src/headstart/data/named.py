@@ -90,16 +90,22 @@ def names_a_set(text: str) -> bool:
 
 def require_there(text: str) -> None:
     """Raise DataError where there is neither a file or folder nor a data set of that name."""
+    if not is_there(text):
+        raise missing_path(expand(text), what="folder, table or data set", also=set_names())
+
+
+def is_there(text: str) -> bool:
+    """Whether there is a file, a folder or a data set of that name; True if access is denied.
+
+    Raises InputError where it cannot be a path.
+    """
     from headstart.data.packed import is_packed
     from headstart.data.textsets import names_a_text_set
 
     path = expand(text)
-    with contextlib.suppress(
-        OSError
-    ):  # a path that may not be looked at is told of when it is read
-        if path.exists() or is_packed(text) or names_a_set(text) or names_a_text_set(text):
-            return
-        raise missing_path(path, what="folder, table or data set", also=set_names())
+    with contextlib.suppress(OSError):  # the error that reading it raises says more
+        return path.exists() or is_packed(text) or names_a_set(text) or names_a_text_set(text)
+    return True
 
 
 def list_named(text: str, *, cache: Path | None = None, progress: Progress = silent) -> Listing:

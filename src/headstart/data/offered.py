@@ -39,8 +39,8 @@ class Offered:
 
 def offered_columns(data: str) -> Offered | None:
     """What a table, or annotations, offer; None of other data, and where the table cannot be read."""
-    where = expand(data)
     try:
+        where = expand(data)
         if not data.strip() or is_packed(data):
             return None
         if where.is_dir():
@@ -50,7 +50,7 @@ def offered_columns(data: str) -> Offered | None:
         if where.suffix.lower() not in TABLE_SUFFIXES | ANNOTATION_SUFFIXES:
             return None
         return _offered(where, where.stat().st_mtime_ns)
-    except (HeadstartError, OSError, ValueError):  # ValueError: a null character in the name
+    except (HeadstartError, OSError, ValueError):
         return None
 
 

@@ -27,10 +27,12 @@ def names_a_file(given: Path | str) -> bool:
     Raises DataError where it looks like a file that is not there, or is a folder.
     """
     text = str(given)
+    if "\0" in text:
+        return False
     try:
         path = expand(text)
         is_there = bool(text.strip()) and path.exists()
-    except (OSError, ValueError, RuntimeError):  # longer than names may be, or a NUL: a text
+    except (OSError, ValueError, RuntimeError):  # longer than names may be: a text
         return False
     if is_there and path.is_dir():
         if isinstance(given, str) and "/" not in given:
