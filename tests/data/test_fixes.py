@@ -77,6 +77,11 @@ def test_read_fixes__names_the_line_that_cannot_be_used(
         read_fixes(_file(tmp_path, text))
 
 
+def test_read_fixes__an_empty_file_says_what_a_row_holds(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no rows: expected a name, an action and a label"):
+        read_fixes(_file(tmp_path, ""))
+
+
 def test_read_fixes__a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file of fixes"):
         read_fixes(tmp_path / "fixes.csv")

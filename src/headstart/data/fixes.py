@@ -37,7 +37,7 @@ def read_fixes(path: Path) -> tuple[Fix, ...]:
     if not path.is_file():
         what = f"{where} is a folder" if path.is_dir() else f"no such file of fixes: {where}"
         raise DataError(f"{what}. Check {argument('fixes')}")
-    table = read_table(path)
+    table = read_table(path, row="a name, an action and a label")
     at = {name: _column(table, name, where) for name in COLUMNS}
     found: dict[str, Fix] = {}
     for place, row in zip(table.places, table.rows, strict=True):

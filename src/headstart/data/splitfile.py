@@ -26,7 +26,7 @@ def apply_split_file(
     """
     if not split.is_file():
         raise missing_path(split, what="split file")
-    table = read_table(split)
+    table = read_table(split, row="an image and its split")
     columns = find_columns(table, need_label=False)
     if columns.split < 0:
         raise DataError(

@@ -138,8 +138,8 @@ class ColumnNames(TypedDict, total=False):
     weight_column: str | None
 
 
-def read_table(path: Path) -> Table:
-    """Read a table file.
+def read_table(path: Path, *, row: str = "an image and its label") -> Table:
+    """Read a table file; `row` says what each row should hold.
 
     Raises DataError where it cannot be read, parsed, or has no rows.
     """
@@ -148,7 +148,7 @@ def read_table(path: Path) -> Table:
     else:
         table = _read_text(path)
     if not table.rows:
-        raise DataError(f"{shown(path)} has no rows: expected an image and its label in each")
+        raise DataError(f"{shown(path)} has no rows: expected {row} in each")
     return table
 
 
