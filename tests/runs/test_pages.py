@@ -38,6 +38,7 @@ def test_write_page__html_holds_all_and_runs_no_markup_of_the_data(tmp_path: Pat
     assert page.name == "what.html"
     assert "&lt;script&gt;alert(1)" in html
     assert "<script" not in html
+    assert 'class=""' not in html
     assert '<tr class="chosen"><th scope="row" class="whole">x' in html
     assert "data:image/png;base64,iVBORyBub3Q" in html
     assert "http-equiv" in html

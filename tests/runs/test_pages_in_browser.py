@@ -187,6 +187,21 @@ def test_page__by_keyboard_alone(visit: Callable[..., Any]) -> None:
     assert len(values) == 15
 
 
+def test_page__on_a_phone_tables_are_sorted_and_keep_their_heads(
+    visit: Callable[..., Any],
+) -> None:
+    page = visit("scenes", PHONE)
+    heads = page.locator("table.sortable:not(.wide) thead button")
+    assert heads.count() >= 6
+    assert all(heads.nth(i).is_visible() for i in range(heads.count()))
+    page.get_by_role("button", name="Recall, %").click()
+    cells = page.locator("table.sortable:not(.wide) tbody tr td.number:nth-child(2)")
+    values = [float(v) for v in cells.evaluate_all("all => all.map(e => e.dataset.sort)")]
+    assert values == sorted(values)
+    hidden = visit("wide", PHONE).locator("table.stacks thead").bounding_box()
+    assert (hidden["width"], hidden["height"]) == (1, 1), "there for a screen reader"
+
+
 def test_page__on_paper_everything_is_black_on_white_and_nothing_is_cut(
     visit: Callable[..., Any],
 ) -> None:
