@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import pairwise
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
@@ -64,6 +65,10 @@ def test_automatic__a_stage_that_comes_again_has_a_bar_of_its_own(notebook: Disp
     for _ in range(2):
         progress.automatic("stage", 1, 1)
     assert notebook.n_displays == 3
+    progress.automatic("stage", 0, 4)  # cut off before anything was done
+    progress.automatic("stage", 0, 4)
+    assert notebook.n_displays == 5
+    progress.automatic("stage", 4, 4)
 
 
 def test_automatic__draws_over_one_line_of_a_terminal(
@@ -75,12 +80,15 @@ def test_automatic__draws_over_one_line_of_a_terminal(
     for done in (0, 60, 120):
         progress.automatic("extract features", done, 120)
     progress.automatic("report", 1, 1)
-    first, *drawn = capsys.readouterr().err.split("\r")
-    assert first == ""
-    assert drawn[1].startswith("[########........] extract features: 60 of 120 crops in ")
-    assert "left" in drawn[1]
-    assert drawn[2].startswith("extract features: 120 crops in ")
-    assert drawn[2].endswith("\n")
+    said = capsys.readouterr().err
+    first, *drawn = [part for part in said.split("\r") if part]
+    assert "60 of 120" in drawn[0], "each drawing ends at the start of its line"
+    assert said.count("\r\r") == 2
+    assert first.startswith("[................] extract features: 0 of 120 crops in ")
+    assert drawn[0].startswith("[########........] extract features: 60 of 120 crops in ")
+    assert "left" in drawn[0]
+    assert drawn[1].startswith("extract features: 120 crops in ")
+    assert drawn[1].endswith("\n")
     assert all(len(line.rstrip("\n")) <= 79 for line in drawn)
     monkeypatch.setenv("COLUMNS", "60")  # too narrow for the bar, not for the time left
     progress.automatic("extract features", 60, 120)
@@ -138,6 +146,7 @@ def test_whole__advances_by_the_cost_of_its_parts() -> None:
     whole.end("a")
     whole.part("b")("extract features, b", 3, 3)  # something of b is still to come
     assert told[-1] == ("compare networks", 999, 1000)
+    assert len(told) == len(set(told)), "a share is not reported twice"
     whole.end("b")
     assert told[-1] == ("compare networks", 1000, 1000)
     assert [done for stage, done, _ in told if stage == "compare networks"] == [
@@ -157,10 +166,24 @@ def test_whole__without_cost_ends_at_once() -> None:
     assert told == [("compare sets", 1000, 1000)]
 
 
-@pytest.mark.parametrize("heard_s", [10, 0])
-def test_stage_line__a_slow_part_is_taken_into_the_pace(heard_s: float) -> None:
-    line = progress.stage_line("train networks", 1, 2, 100, heard_s)
-    assert line.endswith("in 100 s, about 2 min left")
+@pytest.mark.parametrize(("done_after_s", "left"), [(10, "80 s"), (0, "2 min")])
+def test_stage_line__a_slow_item_is_taken_into_the_pace(done_after_s: float, left: str) -> None:
+    line = progress.stage_line("train networks", 1, 2, 100, done_after_s)
+    assert line.endswith(f"in 100 s, about {left} left")
+
+
+@pytest.mark.parametrize(("done", "step"), [(1, 1), (64, 64), (640, 64)])
+def test_stage_line__the_time_left_never_jumps(done: int, step: int) -> None:
+    seconds = [progress._seconds_left(done, 1000, 1 + i / 10, 1.0, step) for i in range(200)]
+    assert seconds[0] == pytest.approx((1000 - done) / done)
+    for one, other in pairwise(seconds):  # 0.1 s later
+        assert abs(other - one) < 0.1 * 2 * 1000 / step
+
+
+def test_stage_line__a_name_cannot_steer_the_terminal() -> None:
+    assert "\x1b" not in progress.stage_line("distance \x1b[2J", 1, 2, 1)
+    assert "\x1b" not in progress.stage_line("distance \x1b[2J", 1, 1, 1)
+    assert "\x1b" not in progress.bar_html("distance \x1b[2J", 1, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from headstart.errors import InputError
+from headstart.errors import InputError, one_line
 from headstart.wording import counted, rough_time
 
 # Seconds between two drawings of a bar, and of a finished stage whose line stays on a terminal.
@@ -87,6 +87,7 @@ class Whole:
         self._progress, self._stage = progress, stage
         self._left = dict(costs)
         self._total = sum(costs.values()) or 1.0
+        self._reported = -1
         self._tell(0.0)
 
     def part(self, name: str) -> Progress:
@@ -108,28 +109,56 @@ class Whole:
         left = sum(self._left.values()) - of_part
         done = round(_PERMILLE * (1 - left / self._total))
         # It ends with its last part, not by rounding.
-        self._progress(self._stage, min(done, _PERMILLE - bool(self._left)), _PERMILLE)
+        done = min(done, _PERMILLE - bool(self._left))
+        if done != self._reported:
+            self._reported = done
+            self._progress(self._stage, done, _PERMILLE)
 
 
 def stage_line(
-    stage: str, done: int, total: int, seconds: float, heard_s: float | None = None
+    stage: str,
+    done: int,
+    total: int,
+    seconds: float,
+    done_after_s: float | None = None,
+    step: int = 1,
 ) -> str:
     """``cross-validate: 3 of 44 candidates in 12 s, about 3 min left``.
 
-    A stage of one step has no end to tell. `heard_s` is how long the part that is done took, where its
-    end was heard of some time ago.
+    The time left is not estimated for a stage of one item.
+
+    Parameters
+    ----------
+    stage, done, total
+        As of :class:`Progress`.
+    seconds : float
+        Time since the stage began.
+    done_after_s : float, optional
+        Time that the `done` items took; by default `seconds`.
+    step : int >= 1
+        How many items were finished by the last call.
     """
+    name = one_line(stage)
     if total <= 1:
-        return f"{stage}: {'done in ' * (done >= total)}{seconds:.0f} s"
-    said = f"{stage}: {share_done(stage, done, total)} in {seconds:.0f} s"
+        return f"{name}: {'done in ' * (done >= total)}{seconds:.0f} s"
+    said = f"{name}: {share_done(stage, done, total)} in {seconds:.0f} s"
     if not 0 < done < total:
         return said
-    spent = seconds if heard_s is None else heard_s
-    left = spent * total / done - seconds
-    if left < 1:  # the part in hand takes longer than the ones before it
-        left = seconds * (total - done) / done
     how = "at least" if stage in RISING else "about"
+    left = max(_seconds_left(done, total, seconds, done_after_s, step), 1)
     return f"{said}, {how} {rough_time(left)} left"
+
+
+def _seconds_left(
+    done: int, total: int, seconds: float, done_after_s: float | None, step: int
+) -> float:
+    """By the mean time of an item, where one that is late is expected to be late by as much again."""
+    spent = seconds if done_after_s is None else done_after_s
+    step = min(step, total - done)
+    usual, since = spent * step / done, seconds - spent
+    step_s = max(usual, 2 * since - usual)
+    pace = (spent + step_s) / (done + step)
+    return step_s - since + pace * (total - done - step)
 
 
 def resolve(progress: Progress | bool) -> Progress:
@@ -154,7 +183,7 @@ def automatic(stage: str, done: int, total: int) -> None:
     if draw is None:
         return
     now, bar = time.monotonic(), _bars.get(stage)
-    if bar is None or done < bar.done:  # of a stage that was cut off, and comes again
+    if bar is None or done == 0 or done < bar.done:  # a stage that was cut off is run again
         _bars[stage] = bar = _Bar(started=now)
     bar.done = done
     if done < total and now - bar.drawn < DRAW_EVERY_S:
@@ -184,8 +213,9 @@ def _on_terminal(bar: _Bar, stage: str, done: int, total: int) -> None:
         line = drawn + line
     if is_finished and seconds < STAYS_FROM_S:
         line = ""
-    end = "\n" if line and is_finished else ""
-    print(f"\r{line[:width]:<{width}}", end=end or "\r" * is_finished, file=sys.stderr, flush=True)
+    # At the start of the line, so that a warning does not begin behind the bar.
+    end = "\n" if line and is_finished else "\r"
+    print(f"\r{line[:width]:<{width}}", end=end, file=sys.stderr, flush=True)
 
 
 def _is_terminal() -> bool:
@@ -201,7 +231,8 @@ def is_notebook() -> bool:
 def bar_html(stage: str, done: int, total: int, seconds: float) -> str:
     """A bar with count and time left, as HTML."""
     left = f", {seconds * (total - done) / done:.0f} s left" if 0 < done < total else ""
-    said = ": ".join(filter(None, (html.escape(stage), share_done(stage, done, total)))) + left
+    name = html.escape(one_line(stage))
+    said = ": ".join(filter(None, (name, share_done(stage, done, total)))) + left
     return f'<label>{said} <progress value="{done}" max="{max(total, 1)}"></progress></label>'
 
 

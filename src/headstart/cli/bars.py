@@ -16,6 +16,7 @@ from rich.progress import (
 from rich.text import Text
 
 from headstart.cli.curves import learning_curves
+from headstart.errors import one_line
 from headstart.progress import share_done, unit_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self.shown = _BarsAndCurves(
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[said]}"),
             TextColumn("{task.fields[rate]}"),
@@ -61,7 +62,7 @@ class Bars:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Draw the bar of a stage."""
         if stage not in self._tasks:
-            self._tasks[stage] = self.shown.add_task(stage, total=total, rate="", said="")
+            self._tasks[stage] = self.shown.add_task(one_line(stage), total=total, rate="", said="")
         task = self._tasks[stage]
         speed = self.shown.tasks[task].speed
         rate = f"{speed:,.0f}/s" if speed and speed >= 1 and unit_of(stage) != "%" else ""

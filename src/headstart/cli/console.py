@@ -202,8 +202,9 @@ class _Lines:
 
     def __init__(self) -> None:
         self._finished: set[str] = set()
-        # Stages in hand, the innermost last: items done, items in all, when it began and was last heard of.
-        self._open: dict[str, tuple[int, int, float, float]] = {}
+        # Stages in hand, the innermost last: items done, items in all, items that the last call finished,
+        # when it began and when the last call came.
+        self._open: dict[str, tuple[int, int, int, float, float]] = {}
         self._ended = threading.Event()
         self._beat = threading.Thread(target=self._tell_now_and_then, daemon=True)
 
@@ -217,9 +218,11 @@ class _Lines:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        _, _, began, _ = self._open.pop(stage, (0, 0, now, now))
+        before, _, step, began, last = self._open.pop(stage, (0, 0, 1, now, now))
+        if done != before:
+            step, last = max(done - before, 1), now
         if done < total:
-            self._open[stage] = (done, total, began, now)
+            self._open[stage] = (done, total, step, began, last)
         is_short = total <= 1 and now - began < 1  # its end would tell nothing
         if done >= total and not is_short and stage not in self._finished:
             self._finished.add(stage)
@@ -227,9 +230,9 @@ class _Lines:
 
     def _tell_now_and_then(self) -> None:
         while not self._ended.wait(LINE_EVERY_S):
-            for stage, (done, total, began, last) in list(self._open.items())[-1:]:
+            for stage, (done, total, step, began, last) in list(self._open.items())[-1:]:
                 if (seconds := time.monotonic() - began) >= LINE_EVERY_S:
-                    line = stage_line(stage, done, total, seconds, last - began)
+                    line = stage_line(stage, done, total, seconds, last - began, step)
                     print(line, file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
