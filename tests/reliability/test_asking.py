@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from headstart.reliability import asking
 from headstart.reliability.asking import (
     STRATEGIES,
+    Replay,
     reduce,
     replay,
     scores_of,
     split_units,
 )
+from headstart.reliability.unlabelled import replay_uses
+
+
+def replayed(*args: Any, **settings: Any) -> Replay:
+    found = replay(*args, **settings)
+    assert found is not None
+    return found
 
 
 def _world(n: int, seed: int = 0, spread: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +37,7 @@ def test_strategies__choose_so_many_of_the_pool_once(name: str) -> None:
     X, member = _world(80)
     known, pool = np.arange(20), np.arange(20, 80)
     for m in (1, 15, 60):
-        chosen = STRATEGIES[name](X, known, member, pool, m, np.random.default_rng(0))
+        chosen = STRATEGIES[name](X, known, member, pool, m, np.random.default_rng(0), None)
         assert len(chosen) == len(set(chosen.tolist())) == m
         assert set(chosen.tolist()) <= set(pool.tolist())
 
@@ -68,14 +78,14 @@ def test_scores_of__is_ridge_in_both_forms() -> None:
 
 def test_replay__counts_examples_by_their_weights() -> None:
     X, member = _world(150, spread=0.8)
-    plain = replay(X, member, 20, n_repeats=3)
-    assert replay(X, member, 20, weights=np.full(150, 7.0), n_repeats=3) == plain
+    plain = replayed(X, member, 20, n_repeats=3)
+    assert replayed(X, member, 20, weights=np.full(150, 7.0), n_repeats=3) == plain
     # Images of no weight, whatever their labels, change nothing that is learnt or judged.
     odd = np.arange(150) % 3 == 0
     wrong = np.where(odd, (member + 1) % 4, member)
     weights = np.where(odd, 0.0, 2.0)
-    assert replay(X, wrong, 20, weights=weights, n_repeats=3).random > plain.random - 0.1
-    assert replay(X, wrong, 20, n_repeats=3).random < plain.random - 0.15
+    assert replayed(X, wrong, 20, weights=weights, n_repeats=3).random > plain.random - 0.1
+    assert replayed(X, wrong, 20, n_repeats=3).random < plain.random - 0.15
 
 
 def test_relative_weights__are_one_on_average() -> None:
@@ -90,13 +100,20 @@ def test_balanced_accuracy__counts_by_weight_within_each_class() -> None:
     assert asking.balanced_accuracy(own, said) == 0.75
     assert asking.balanced_accuracy(own, said, np.array([3.0, 1, 1, 1])) == 0.875
     assert asking.balanced_accuracy(own, said, np.array([0.0, 0, 1, 1])) == 1
-    assert asking.balanced_accuracy(own, said, np.zeros(4)) == 0
+    assert np.isnan(asking.balanced_accuracy(own, said, np.zeros(4)))
+
+
+def test_replay__is_none_where_what_is_held_out_has_no_weight() -> None:
+    X, member = _world(60)
+    weights = np.where(np.arange(60) == 7, 1.0, 0.0)  # not held out in every repeat
+    assert replay(X, member, 5, weights=weights, n_repeats=6) is None
+    assert replay_uses(X, member, 60, weights=weights, n_repeats=6) is None
 
 
 def test_replay__finds_no_gain_where_there_is_nothing_to_learn() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 12))
-    found = replay(X, np.arange(120) % 3, 20, n_repeats=10)
+    found = replayed(X, np.arange(120) % 3, 20, n_repeats=10)
     assert found.best is None
     assert found.n_chosen == 20
     assert found.n_judged == 48
@@ -108,7 +125,7 @@ def test_replay__finds_the_gain_of_rare_groups_that_random_labels_miss() -> None
     kind = np.concatenate([np.zeros(150, dtype=int), 1 + np.arange(90) % 23])
     X = centres[kind] + rng.normal(size=(240, 24)) * 0.3
     X /= np.linalg.norm(X, axis=1, keepdims=True)
-    found = replay(X, kind % 4, 25, n_repeats=10)
+    found = replayed(X, kind % 4, 25, n_repeats=10)
     assert found.best is not None
     assert found.best.gain.low > 0
     assert found.best.worth is None or found.best.worth > found.n_chosen
@@ -126,7 +143,7 @@ def test_strategies__choose_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) 
     known, pool = np.arange(20), np.arange(20, 80)
 
     def chosen(name: str) -> list[int]:
-        rows = STRATEGIES[name](X, known, member, pool, 12, np.random.default_rng(0))
+        rows = STRATEGIES[name](X, known, member, pool, 12, np.random.default_rng(0), None)
         return [int(i) for i in rows]
 
     whole = {name: chosen(name) for name in STRATEGIES}
@@ -140,9 +157,9 @@ def test_strategies__choose_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) 
 def test_replay__of_many_examples_plays_on_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     X, member = _world(200)
     monkeypatch.setattr(asking, "MOST_PLAYED", 60)
-    found = replay(X, member, 5, n_repeats=2)
+    found = replayed(X, member, 5, n_repeats=2)
     assert (found.n_played, found.n_judged) == (60, 24)
-    assert found == replay(X, member, 5, n_repeats=2)
+    assert found == replayed(X, member, 5, n_repeats=2)
 
 
 def test_split_units__divides_no_unit_and_leaves_no_part_empty() -> None:
@@ -165,7 +182,7 @@ def test_split_units__divides_no_unit_and_leaves_no_part_empty() -> None:
 def test_replay__judges_no_copy_of_what_is_labelled() -> None:
     X, member = _world(40, spread=1.5)
     copies, own, together = (np.repeat(part, 4, axis=0) for part in (X, member, np.arange(40)))
-    leaky = replay(copies, own, 30, n_repeats=6)
-    found = replay(copies, own, 30, together, n_repeats=6)
+    leaky = replayed(copies, own, 30, n_repeats=6)
+    found = replayed(copies, own, 30, together, n_repeats=6)
     assert leaky.random > found.random + 0.1
     assert (found.n_judged, found.n_played) == (64, 160)

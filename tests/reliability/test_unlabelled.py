@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from headstart.reliability.asking import scores_of
 from headstart.reliability.unlabelled import (
     USES,
+    UseReplay,
     by_propagation,
     by_pseudo_labels,
     neighbours,
     replay_uses,
 )
+
+
+def replayed_uses(*args: Any, **settings: Any) -> UseReplay:
+    found = replay_uses(*args, **settings)
+    assert found is not None
+    return found
 
 
 def _world(n: int, spread: float, n_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +71,7 @@ def test_by_pseudo_labels__keeps_the_surest_half_of_each_class() -> None:
 @pytest.mark.parametrize(("spread", "helps"), [(0.25, True), (30.0, False)])
 def test_replay_uses__tells_where_unlabelled_examples_help(spread: float, helps: bool) -> None:
     X, member = _world(72, spread, 12)
-    found = replay_uses(X, member, 500, n_repeats=20)
+    found = replayed_uses(X, member, 500, n_repeats=20)
     assert {u.name for u in found.uses} == set(USES)
     assert (found.n_judged, found.n_known + found.n_hidden) == (14, 58)
     assert (found.best is not None) == helps
@@ -70,16 +79,16 @@ def test_replay_uses__tells_where_unlabelled_examples_help(spread: float, helps:
 
 def test_replay_uses__depends_on_relative_weights_only() -> None:
     X, member = _world(60, 0.4)
-    plain = replay_uses(X, member, 60, n_repeats=3)
-    assert replay_uses(X, member, 60, weights=np.full(60, 4.0), n_repeats=3) == plain
+    plain = replayed_uses(X, member, 60, n_repeats=3)
+    assert replayed_uses(X, member, 60, weights=np.full(60, 4.0), n_repeats=3) == plain
     uneven = np.where(np.arange(60) < 30, 1.0, 9.0)
-    assert replay_uses(X, member, 60, weights=uneven, n_repeats=3).labelled != plain.labelled
+    assert replayed_uses(X, member, 60, weights=uneven, n_repeats=3).labelled != plain.labelled
 
 
 def test_replay_uses__handles_a_class_that_is_never_labelled() -> None:
     X, member = _world(30, 0.3)
     member[:-1] = np.arange(29) % 2
-    found = replay_uses(X, member, 1, n_repeats=3)
+    found = replayed_uses(X, member, 1, n_repeats=3)
     assert all(0 <= u.accuracy <= 1 for u in found.uses)
 
 
@@ -97,7 +106,7 @@ def test_by_propagation__leaves_out_what_no_label_reaches() -> None:
 
 def test_replay_uses__stands_examples_that_no_label_reaches() -> None:
     member = np.arange(30) % 2
-    found = replay_uses(np.eye(30), member, 30, n_repeats=2)
+    found = replayed_uses(np.eye(30), member, 30, n_repeats=2)
     assert all(0 <= u.right <= 1 and 0 <= u.accuracy <= 1 for u in found.uses)
 
 
@@ -111,11 +120,11 @@ def test_replay_uses__hides_copies_together() -> None:
         {
             groups is None: (found.uses[0].right, found.labelled)
             for groups in (None, together)
-            for found in [replay_uses(copies, own, 192, groups, n_repeats=8)]
+            for found in [replayed_uses(copies, own, 192, groups, n_repeats=8)]
         }[is_leaky]
         for is_leaky in (False, True)
     )
-    once = replay_uses(X, member, 48, n_repeats=8)
+    once = replayed_uses(X, member, 48, n_repeats=8)
     assert once.labelled == pytest.approx(right[1], abs=0.15)
     assert accuracy[1] > right[1] + 0.1
     assert accuracy[0] > right[0] + 0.1

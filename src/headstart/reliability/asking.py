@@ -32,7 +32,10 @@ LEVEL = 0.95
 F = NDArray[np.floating]
 Chosen = NDArray[np.intp]
 Weights = F | None  # (n,); how much each example counts once it is labelled; None: all the same
-Strategy = Callable[..., Chosen]
+# X, known, member, pool, m, rng, weights: the rows of the pool to label, at most m
+Strategy = Callable[
+    [F, Chosen, NDArray[np.intp], Chosen, int, np.random.Generator, Weights], Chosen
+]
 
 
 def at_random(
@@ -221,8 +224,8 @@ def replay(
     weights: ArrayLike | None = None,
     n_repeats: int = 20,
     seed: int = 0,
-) -> Replay:
-    """Replay the choice on labelled examples.
+) -> Replay | None:
+    """Replay the choice on labelled examples; None where the held-out ones of a repeat have no weight.
 
     Each repeat holds two fifths of the examples out to judge by, labels a part of the others at random, lets
     each strategy choose ``m`` of the rest (fewer where there are not enough), and fits a ridge classifier
@@ -260,6 +263,8 @@ def replay(
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
         judged, known, pool = split_units(units, (n_judged, n_start), rng)
+        if not w[judged].any():
+            return None
         counts[repeat] = len(judged), len(known)
         at = rng.permutation(pool)
         for j, step in enumerate(steps):
@@ -339,11 +344,11 @@ def _accuracy(X: F, member: NDArray[np.intp], known: Chosen, judged: Chosen, wei
 def balanced_accuracy(
     own: NDArray[np.intp], predicted: NDArray[np.intp], weights: Weights = None
 ) -> float:
-    """The mean share right over the classes that there are; 0 where none counts."""
+    """The mean share right over the classes that there are; NaN where no example has weight."""
     counts = np.ones(len(own)) if weights is None else weights
     sizes = np.bincount(own, weights=counts)
     hits = np.bincount(own, weights=counts * (own == predicted))
-    return float((hits[sizes > 0] / sizes[sizes > 0]).mean()) if (sizes > 0).any() else 0.0
+    return float((hits[sizes > 0] / sizes[sizes > 0]).mean()) if sizes.any() else np.nan
 
 
 def _margins(X: F, known: Chosen, member: NDArray[np.intp], pool: Chosen, weights: Weights) -> F:

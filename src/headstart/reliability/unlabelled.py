@@ -162,11 +162,12 @@ def replay_uses(
     weights: ArrayLike | None = None,
     n_repeats: int = 20,
     seed: int = 0,
-) -> UseReplay:
+) -> UseReplay | None:
     """Hide labels of labelled examples, and measure what training on pseudo-labels of these gains.
 
     Each repeat judges by a fifth of the examples; of the others as large a share is hidden as the
     unlabelled ones are of all, half at most. Of many examples :data:`MOST_PLAYED` are played on.
+    The result is None where the judged ones of a repeat have no weight.
 
     Raises ValueError where there are fewer than three units of `together`.
 
@@ -197,6 +198,8 @@ def replay_uses(
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
         judged, hidden, known = split_units(units, (n_judged, n_hidden), rng)
+        if not w[judged].any():
+            return None
         counts[repeat] = len(judged), len(hidden), len(known)
         scores = scores_of(data, known, own, judged, w[known])
         alone[repeat] = balanced_accuracy(own[judged], scores.argmax(axis=1), w[judged])

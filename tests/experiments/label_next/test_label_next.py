@@ -164,6 +164,7 @@ def test_label_next__is_the_same_whatever_the_test_labels_are(
 ) -> None:
     def at_any_gain(*args: Any, **kwargs: Any) -> UseReplay:
         found = replay_uses(*args, **kwargs)
+        assert found is not None
         first, *others = found.uses
         return dataclasses.replace(
             found, uses=(dataclasses.replace(first, is_better=True), *others)

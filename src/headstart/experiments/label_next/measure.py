@@ -132,6 +132,9 @@ def _unlabelled(
     found = replay_uses(
         X[:n], member, len(new), together, weights=weights, n_repeats=s.repeats, seed=s.seed
     )
+    if found is None:
+        inputs.progress("unlabelled images", 1, 1)
+        return {}
     pseudo: tuple[PseudoLabel, ...] = ()
     if found.best is not None:
         classes = np.unique([r.label for r in images.records])

@@ -25,7 +25,7 @@ def title(r: LabelNextResult) -> str:
 def sentence(r: LabelNextResult) -> str:
     """What choosing is worth."""
     if not r.played:
-        return f"{counted(r.n_labelled, 'training image')}, or their groups, are too few to compare strategies: label at random."
+        return f"{counted(r.n_labelled, 'training image')}, their groups or their weights are too few to compare strategies: label at random."
     used = next((p for p in r.played if p.name == r.strategy), None)
     better = next((p for p in r.played if p.is_better), None)
     if (used is None or not used.is_better) and better is not None:
