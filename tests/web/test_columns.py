@@ -11,12 +11,13 @@ from headstart.errors import InputError
 pytest.importorskip("gradio", reason="the extra web is not installed")
 
 from headstart.data.offered import offered_columns
+from headstart.web.tabs import train
 from headstart.web.tabs.columns import (
     FLAGS,
     NUMBER,
     ONE,
     SEVERAL,
-    asked,
+    column_settings,
     offer,
     turn,
     usual_choice,
@@ -68,9 +69,9 @@ def test_turn__offers_the_columns_of_the_task(table: str) -> None:
     assert labels.value == ["is_a", "b, or c"]
 
 
-def test_asked__gives_the_parameters_of_the_command(table: str, tmp_path: Path) -> None:
+def test_column_settings__gives_the_parameters_of_the_command(table: str, tmp_path: Path) -> None:
     def given(task: str | None, column: str | None = None, labels: list[str] | None = None) -> dict:
-        return asked(table, task, column, ";", labels, None)
+        return column_settings(table, task, column, ";", labels, None)
 
     assert given(None) == given(ONE, "species") == {}  # the usual column
     assert given(ONE, "tags") == {"label_column": "tags"}
@@ -80,7 +81,9 @@ def test_asked__gives_the_parameters_of_the_command(table: str, tmp_path: Path) 
     for task, field in ((FLAGS, "Label columns"), (NUMBER, "Number column")):
         with pytest.raises(InputError, match=field):
             given(task)
-    assert asked(str(tmp_path), NUMBER, "age", ";", None, None) == {}, "a folder has no columns"
+    assert column_settings(str(tmp_path), NUMBER, "age", ";", None, None) == {}, (
+        "a folder has no columns"
+    )
 
 
 def test_unpack__takes_the_table_beside_the_pictures(photos: Path, tmp_path: Path) -> None:
@@ -104,5 +107,29 @@ def test_unpack__takes_the_table_beside_the_pictures(photos: Path, tmp_path: Pat
         ("apart", {table: "all/tags.csv", lying: "all/pictures/1.png"}),
     ):
         assert work.unpack(zipped(name, members)).name == "tags.csv", name
-    both = {table: "tags.csv", lying: "lying/1.png", standing: "standing/1.png"}
-    assert work.unpack(zipped("classes", both)).is_dir(), "class folders say more"
+    readme = tmp_path / "README.txt"
+    readme.write_text("Photos of cats, dogs\nThanks, all\n", encoding="utf-8")
+    noted = {table: "tags.csv", lying: "1.png", str(readme): "README.txt"}
+    assert work.unpack(zipped("noted", noted)).name == "tags.csv", "prose is not a table"
+    assert work.unpack(zipped("prose", {str(readme): "README.txt", lying: "1.png"})).is_dir()
+    for at in ("", "photos/", "all/photos/"):
+        both = {table: "tags.csv", lying: f"{at}lying/1.png", standing: f"{at}standing/1.png"}
+        assert work.unpack(zipped("classes", both)).is_dir(), "class folders say more"
+
+
+@pytest.mark.parametrize("typed", ["~\0", "a\0b", "/\0", "~no-such-user/\0"])
+def test_train_tab__a_nul_character_is_an_error_beside_the_field(typed: str) -> None:
+    assert "NUL" in train._missing(typed)
+    assert train._folders(typed) == [train.UP]
+    assert offer(typed)[0].visible is False
+    assert "type a folder" in train._todo(typed, None)
+
+
+def test_todo__does_not_list_the_folder_around_what_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = train._todo(str(tmp_path / "nothing"), None)
+    monkeypatch.setattr(Path, "iterdir", lambda _: pytest.fail("it is asked every second"))
+    assert train._todo(str(tmp_path / "nothing"), None) == missing
+    assert train._todo(str(tmp_path / "x" / "nothing"), None) == missing
+    assert train._todo("digits", None) != missing

@@ -152,7 +152,7 @@ def _latest() -> list[str]:
     return [run.as_posix() for run in latest_runs()]
 
 
-class _Asked(msgspec.Struct):
+class _Targets(msgspec.Struct):
     multi_label: str | None = None
     label_columns: str | None = None
     target_column: str | None = None
@@ -162,10 +162,10 @@ class _Backbone(msgspec.Struct):
     kind: str = ""
 
 
-class _Made(msgspec.Struct):
+class _RunFacts(msgspec.Struct):
     """What tells the kind of a run; all of ``run.json`` takes longer to import than a person waits."""
 
-    settings: _Asked
+    settings: _Targets
     backbone: _Backbone
 
 
@@ -175,11 +175,11 @@ def _kind(run: str) -> str:
     from headstart.runs.folder import read_json
 
     try:
-        made = read_json(Path(run), "run.json", _Made)
+        made = read_json(Path(run), "run.json", _RunFacts)
     except RunError:
         return ""
-    asked = made.settings
-    targets = (asked.multi_label, asked.label_columns, asked.target_column)
+    s = made.settings
+    targets = (s.multi_label, s.label_columns, s.target_column)
     if any(name is not None for name in targets):
         return "target"
     return made.backbone.kind or "image"

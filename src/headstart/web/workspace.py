@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.data.annotations import ANNOTATION_SUFFIXES
 from headstart.data.archives import LITTER, data_root, unpack_zip
 from headstart.data.offered import offered_columns
+from headstart.data.tables import TABLE_SUFFIXES
 from headstart.errors import DataError, HeadstartError, RunError, one_line
 from headstart.files import digest_file
 from headstart.home import expand
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from headstart.runs.run import Run
 
 UPLOADS = "uploads"
-TABLES = frozenset({".csv", ".tsv", ".parquet", ".pq", ".json", ".jsonl"})
+TABLES = TABLE_SUFFIXES | ANNOTATION_SUFFIXES
 MAX_UPLOAD_GB = 2
 N_FOLDERS = 500
 
@@ -143,12 +145,27 @@ def _only_table(folder: Path) -> Path | None:
     """The table that says what is in the pictures beside it, as class folders do not."""
     if offered_columns(str(folder)) is not None:  # annotations, which are found by themselves
         return None
-    folders, tables = [f for f in folders_in(folder) if f not in LITTER], tables_in(folder)
+    folders = _visible_folders(folder)
+    tables = [folder / name for name in tables_in(folder) if _may_list_pictures(folder / name)]
     if not tables and len(folders) == 1:
         return _only_table(folder / folders[0])
-    if len(tables) == 1 and len(folders) < 2 and offered_columns(str(folder / tables[0])):
-        return folder / tables[0]
-    return None
+    return tables[0] if len(tables) == 1 and not _has_class_folders(folder) else None
+
+
+def _may_list_pictures(table: Path) -> bool:
+    found = offered_columns(str(table))
+    # Other .txt files are often prose, of which a comma makes columns.
+    return found is not None and (found.has_images or table.suffix.lower() != ".txt")
+
+
+def _has_class_folders(folder: Path) -> bool:
+    """Whether a folder has several folders, or the only one in it does."""
+    inner = _visible_folders(folder)
+    return len(inner) > 1 or (len(inner) == 1 and _has_class_folders(folder / inner[0]))
+
+
+def _visible_folders(folder: Path) -> list[str]:
+    return [name for name in folders_in(folder) if name not in LITTER]
 
 
 def backbones_here() -> list[str]:

@@ -21,7 +21,7 @@ SEPARATOR, N_FIELDS = ";", 5
 
 
 def columns_form() -> tuple[gr.Column, list[Any]]:
-    """The form, hidden until a table is named, and its fields in the order that `asked` takes."""
+    """The form, hidden until a table is named, and its fields in the order that `column_settings` takes."""
     with gr.Column(visible=False, elem_id="columns") as form:
         task = gr.Radio(list(TASKS.items()), value=ONE, label="What to predict for each picture")
         column = gr.Dropdown([], value=None, label="Label column")
@@ -111,7 +111,7 @@ def _usual_column(found: Offered, task: str) -> str | None:
     return (found.several if task == SEVERAL else found.label) or None
 
 
-def asked(
+def column_settings(
     folder: str,
     task: str | None,
     column: str | None,

@@ -12,7 +12,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from headstart.data.layout import CLASSES_FROM
-from headstart.data.named import require_there
+from headstart.data.named import is_there, require_there
 from headstart.data.offered import offered_columns
 from headstart.errors import InputError
 from headstart.web import html
@@ -21,7 +21,7 @@ from headstart.web.jobs import Job, Jobs
 from headstart.web.tabs.columns import (
     N_FIELDS,
     SEPARATOR,
-    asked,
+    column_settings,
     columns_form,
     offer,
     turn,
@@ -216,18 +216,20 @@ def _data(text: str) -> str:
 
 def _missing(text: str) -> Any:
     """An error where nothing is at what was typed; else what stands there stays."""
-    error = _error_at(text)
-    return gr.skip() if error is None else html.alert(describe(error))
-
-
-def _error_at(text: str) -> InputError | None:
-    """Why what was typed cannot be read; None where something is there, or nothing was typed."""
     try:
         if text.strip():
             require_there(_data(text))
     except InputError as error:
-        return error
-    return None
+        return html.alert(describe(error))
+    return gr.skip()
+
+
+def _is_missing(text: str) -> bool:
+    """Whether something was typed and nothing is there; asked every second, so without near names."""
+    try:
+        return bool(text.strip()) and not is_there(_data(text))
+    except InputError:
+        return True
 
 
 def _opened(text: str, chosen: str | None) -> tuple[Any, Any, str, Any]:
@@ -298,7 +300,7 @@ def _look(
     found = index(
         data,
         **_reading(share, seed, classes_from, merge, group_by, group_column),
-        **asked(data, task, column, separator, labels, image),
+        **column_settings(data, task, column, separator, labels, image),
         cache=cache_folder(),
         progress=tell,
     )
@@ -357,7 +359,7 @@ def _starter(work: Workspace, jobs: Jobs) -> Callable[..., tuple[Any, str]]:
             if not data:
                 raise InputError(NO_DATA)
             require_there(data)
-            settings |= asked(data, *columns)
+            settings |= column_settings(data, *columns)
             request: dict[str, Any] = {"name": name.strip(), "settings": settings}
             under_way = jobs.find(data, **request)
             job = under_way or jobs.start(data, **request)
@@ -455,7 +457,7 @@ def _todo(folder: str, job: Job | None) -> Markup:
         return html.steps(
             STEPS, 0, "correct what the message names, then start the training again."
         )
-    if _error_at(folder) is not None:
+    if _is_missing(folder):
         return html.steps(STEPS, 0, "type a folder that is there, or choose sample data.")
     if folder.strip():
         return html.steps(STEPS, 1, "press Start training; the settings may stay as they are.")
@@ -475,9 +477,9 @@ def _report(name: str) -> Markup:
 def _arrival(jobs: Jobs) -> Callable[[gr.Request], Any]:
     def arrive(request: gr.Request) -> Any:
         """The job that the address names; else one that runs, if any."""
-        asked = request.query_params.get("job", "")
+        named = request.query_params.get("job", "")
         live = [job.id for job in jobs.listed() if not job.has_ended]
-        chosen = asked if jobs.get(asked) else (live[-1] if live else None)
+        chosen = named if jobs.get(named) else (live[-1] if live else None)
         lines = _lines(jobs)
         return gr.Radio(choices=lines, value=chosen, visible=bool(lines))
 
