@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,13 @@ def test_checked_fields__the_defaults_are_legal(kind: type[Any]) -> None:
 def test_settings_from__what_python_users_pass_can_be_kept_as_json() -> None:
     given = {
         "split": Path("split.csv"), "fixes": Path("fixes.csv"), "seed": np.int64(3),
-        "resolutions": [96], "Cs": np.array([1, 3]), "backbone": ["embedded"],
+        "resolutions": range(96, 97), "Cs": np.array([1, 3]), "backbone": ["embedded"],
+        "test_size": Fraction(1, 4), "n_folds": 5.0,
     }  # fmt: skip
     kept = json.loads(json.dumps(settings_from(FitSettings, "photos", given).to_dict()))
-    assert [kept[name] for name in given] == ["split.csv", "fixes.csv", 3, [96], [1, 3], "embedded"]
+    assert [kept[name] for name in given] == [
+        "split.csv", "fixes.csv", 3, [96], [1, 3], "embedded", 0.25, 5,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,14 @@ def test_settings_from__what_python_users_pass_can_be_kept_as_json() -> None:
         ({"merge_labels": "yes"}, "`merge_labels` must be true or false; got 'yes'"),
         ({"budget_s": "10m"}, "`budget_s` must be a number; got '10m'"),
         ({"backbone": 3}, "`backbone` must be a text; got 3"),
+        ({"ordered": 3}, "`ordered` must be a text or a list, each a text; got 3"),
+        ({"label_columns": [None]}, "`label_columns` takes names of columns; got None"),
+        ({"Cs": [1, float("inf")]}, "`Cs` must be a list, each a finite number; got [1, inf]"),
+        (
+            {"Cs": np.eye(2)},
+            "`Cs` must be a list, each a number; got array([[1., 0.],\\n       [0., 1.]])",
+        ),
+        ({"seed": 2**31}, "`seed` must be from 0 to 2147483647; got 2147483648"),
     ],
 )
 def test_settings_from__a_value_of_another_type_is_named(wrong: dict[str, Any], words: str) -> None:

@@ -30,7 +30,7 @@ def test_split_names__of_a_text_and_of_a_list() -> None:
         (" , resnet50", "empty name"),
         ("resnet50,embedded,resnet50", "resnet50 twice"),
         (["a,b"], "without a comma"),
-        (["embedded", 3], "got a int"),
+        (["embedded", 3], "got 3"),
     ],
 )
 def test_split_names__refuses(given: str | list[str], reason: str) -> None:
@@ -112,8 +112,9 @@ def test_check_all__names_the_package_of_embedded_weights(monkeypatch: pytest.Mo
     ("content", "says"),
     [
         (b"", "it has 0 bytes. Get the file again"),
-        (b"<!DOCTYPE html>\n<html>", "22 bytes, and begins with '<!DOCTYPE html>'"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "begins with 'version https://git-lfs"),
+        (b"<!DOCTYPE html>\n<html>", "22 bytes, and looks like a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "looks like a Git LFS pointer"),
+        (b"root:x:0:0:root", "it has 15 bytes. Get the file again"),
         (b"\x00\x01\x02\xff", "it has 4 bytes. Get the file again"),
     ],
 )

@@ -55,7 +55,7 @@ def test_settings__take_what_python_and_numpy_call_numbers() -> None:
         ({"per": "tpa"}, r"`per` must be backbone or tap; got 'tpa'\. Did you mean 'tap'"),
         ({"share": 1.0}, "`share` must be a number between 0 and 1; got 1.0"),
         ({"share": float("nan")}, "`share` must be a number between 0 and 1"),
-        ({"rate": float("inf")}, "`rate` must be a number; got inf"),
+        ({"rate": float("inf")}, "`rate` must be a finite number; got inf"),
         ({"rate": None}, "`rate` must be a number; got None"),
         ({"size_px": 4}, "`size_px` must be a whole number of at least 16"),
         ({"merge_labels": 1}, "`merge_labels` must be true or false"),

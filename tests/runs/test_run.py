@@ -230,7 +230,7 @@ def test_load__a_run_of_before_there_were_sums_opens(
         ("model/model.json", {"resolutions_px": ["64"]}, r"\$\.resolutions_px\[0\]"),
         ("model/model.json", {"precision": "\x1b[31m"}, r"\$\.precision"),
         ("model/model.json", {"classes": ["one"]}, "classes have coefficients"),
-        ("model/model.json", {"has_partner": True}, "no such run folder"),
+        ("model/model.json", {"has_partner": True}, "it has no partner"),
         ("model/model.json", {"backbone": []}, r"\$\.backbone"),
     ],
 )

@@ -25,7 +25,7 @@ def split_names(text: str | Sequence[str], parameter: str = "backbone") -> tuple
     for name in given:
         if not isinstance(name, str):
             raise InputError(
-                f"{argument(parameter)} takes names of backbones; got a {type(name).__name__}"
+                f"{argument(parameter)} takes names of backbones; got {one_line(repr(name), limit=60)}"
             )
         if "," in name:
             raise InputError(

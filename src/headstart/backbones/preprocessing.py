@@ -142,6 +142,11 @@ def transform(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
     return normalise(torch.from_numpy(to_uint8(image, preprocessing))[None], preprocessing)[0]
 
 
+def _of_channels(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
 def from_timm(cfg: Any, name: str) -> Preprocessing:
     """timm's ``pretrained_cfg`` as a `Preprocessing`; `name` is for the message.
 
@@ -153,7 +158,7 @@ def from_timm(cfg: Any, name: str) -> Preprocessing:
         crop_mode = {None: "center", "": "center", "border": "letterbox"}.get(
             cfg.crop_mode, cfg.crop_mode
         )
-        crop_pct, mean, std = float(cfg.crop_pct), tuple(cfg.mean), tuple(cfg.std)
+        crop_pct, mean, std = float(cfg.crop_pct), _of_channels(cfg.mean), _of_channels(cfg.std)
     except (TypeError, ValueError) as error:
         raise BackboneError(
             f"the preprocessing of {name} is not as timm writes it ({one_line(str(error))})"

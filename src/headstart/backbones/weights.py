@@ -35,6 +35,11 @@ _CONTAINERS = (
 _HEAD_BYTES = 40
 # Under this name the header of a file of weights holds what Headstart says of them, as JSON.
 DESCRIPTION = "headstart"
+# What is found where weights were expected, by how the file begins.
+_MISTAKEN = {
+    b"<": "a web page",
+    b"version https://git-lfs": "a Git LFS pointer, whose file was not fetched",
+}
 _WHOLE = "Get the file again, or check it with its publisher's checksum"
 
 
@@ -74,12 +79,13 @@ def format_of(path: Path) -> Literal["safetensors", "pytorch"]:
         return "safetensors"
     if head[:4] == b"PK\x03\x04" or head[:1] == b"\x80":
         return "pytorch"
-    text = head.partition(b"\n")[0].decode("latin-1")
-    is_text = text.isascii() and text.isprintable() and text
-    begins = f", and begins with {text!r}" if is_text else ""
+    # Of other files nothing is shown: the path may come from a run folder of a stranger.
+    start = head.lstrip().lower()
+    found = [what for mark, what in _MISTAKEN.items() if start.startswith(mark)]
+    looks = f", and looks like {found[0]}" if found else ""
     raise WeightsError(
         f"the weight file {shown} is neither safetensors nor a PyTorch file, or it is damaged: it has "
-        f"{path.stat().st_size} bytes{begins}. {_WHOLE}"
+        f"{path.stat().st_size} bytes{looks}. {_WHOLE}"
     )
 
 

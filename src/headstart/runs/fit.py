@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import InputError, argument
 from headstart.home import expand
-from headstart.parameters import checked_fields
+from headstart.parameters import checked, checked_fields
 from headstart.progress import Progress, resolve
 from headstart.runs.folder import check_output, free_name, staged, usual_name
 from headstart.runs.measure import Watch, unwatched

@@ -78,13 +78,15 @@ def check_output(out: Path, *, force: bool) -> None:
     """
     bring_back(out)
     if out.exists():
+        is_run = out.is_dir() and ((out / "run.json").is_file() or not any(out.iterdir()))
+        if not is_run:
+            raise OutputError(
+                f"{out} exists already and is not a run folder, which {argument('force', True)} would replace: "
+                f"choose another {argument('out')}"
+            )
         if not force:
             raise OutputError(
                 f"{out} exists already: choose another {argument('out')}, or add {argument('force', True)}"
-            )
-        if not out.is_dir() or (any(out.iterdir()) and not (out / "run.json").is_file()):
-            raise OutputError(
-                f"{out} is not a run folder: {argument('force', True)} replaces only run folders"
             )
     try:
         _try_parent(out)

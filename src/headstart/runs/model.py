@@ -222,6 +222,8 @@ class Model:
     @classmethod
     def _read_partner(cls, folder: Path, classes: tuple[str, ...]) -> Model:
         """A partner, which has none itself."""
+        if not (folder / PARTNER).is_dir():
+            raise ValueError(f"it has no {PARTNER}")
         partner = cls.read(folder / PARTNER)
         if partner.classes != classes:
             raise ValueError("its partner knows other classes")

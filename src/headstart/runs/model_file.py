@@ -27,7 +27,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """The features that a head takes of a network: its layers at its resolutions, or some of these."""
 
-    taps: tuple[str, ...]
+    taps: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     resolutions_px: tuple[Size, ...]  # empty of texts
     only: tuple[Cell, ...] = ()  # those that are taken, in this order; empty: all
 
@@ -60,6 +60,8 @@ class Part(Taken, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if bool(self.resolutions_px) == self.backbone.is_text:
+            raise ValueError(f"it has {len(self.resolutions_px)} resolutions")
         known = self.backbone.taps
         if known is not None and not set(self.taps) <= {name for name, _ in known}:
             raise ValueError(f"its layers {list(self.taps)} are not among the network's")
@@ -83,6 +85,8 @@ class ModelFile(Part, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         n = len(self.classes)
+        if len(set(self.classes)) < n:
+            raise ValueError("a class is named twice")
         if self.costs is not None and [len(row) for row in self.costs] != [n] * n:
             raise ValueError(f"its costs of confusions are not {n} rows of {n}")
         if len(self.thresholds) != (n if self.target == "labels" else 0):

@@ -24,7 +24,7 @@ from headstart.results import write
 from headstart.runs.folder import SCHEMA, read_json
 from headstart.runs.origin import require_encoder
 from headstart.runs.regular import read_regular, require_regular
-from headstart.sources.text import TextBlocks, TextReader
+from headstart.sources.text import COUNTED, TextBlocks, TextReader
 from headstart.text.embeddings import Embeddings
 from headstart.text.encoders import BUNDLED, encoder_digest, find_encoder
 from headstart.text.tfidf import Tfidf
@@ -62,6 +62,13 @@ class TextFile(msgspec.Struct, frozen=True, kw_only=True):
     encoder: str | None = None
     encoder_name: str | None = None
     encoder_digest: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.parts and not self.layers:
+            raise ValueError("it has no features")
+        needed = [part for part in self.parts if part in COUNTED]
+        if [terms.kind for terms in self.tfidf] != needed and "sentences" not in self.parts:
+            raise ValueError(f"its terms are not those of its parts {', '.join(self.parts)}")
 
 
 def save_reader(folder: Path, name: str, reader: TextReader) -> None:

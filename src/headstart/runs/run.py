@@ -80,6 +80,10 @@ class Run:
         self.model = Model.read(self.folder / "model")
         if isinstance(self.settings, TextSettings) != self.is_texts:
             raise damaged(self.folder / RUN_FILE, "its model is of another kind of examples")
+        if self.model.target != getattr(self.metrics, "target", "classes"):
+            raise damaged(
+                self.folder / RUN_FILE, "its model predicts something else than its metrics"
+            )
 
     def _read_metrics(self) -> FitResult:
         return read_metrics(self.folder)

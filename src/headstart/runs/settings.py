@@ -34,6 +34,8 @@ FOR_CLASSES = (
     "prompts",
 )
 MOST_REPEATS = 100
+LARGEST_SEED = 2**31 - 1
+LARGEST_COST = 1_000_000_000
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -131,14 +133,19 @@ class Settings:
             f"from 1 to {MOST_REPEATS}",
             self.repeats,
         )
-        require(self.seed >= 0, argument("seed"), "0 or more", self.seed)
+        require(
+            0 <= self.seed <= LARGEST_SEED,
+            argument("seed"),
+            f"from 0 to {LARGEST_SEED}",
+            self.seed,
+        )
         *some, last = self.preferences
         legal = f"{', '.join(some)} or {last}"
         require(self.prefer in self.preferences, argument("prefer"), legal, self.prefer)
         require(
-            bool(self.Cs) and min(self.Cs) > 0,
+            bool(self.Cs) and all(0 < C <= LARGEST_COST for C in self.Cs),
             argument("Cs"),
-            "one or more numbers above 0",
+            f"one or more numbers above 0, at most {LARGEST_COST:,}",
             self.Cs,
         )
         if self.budget_s is not None:
@@ -410,9 +417,15 @@ def _joined(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with a list of backbones or columns as one text, as it is kept."""
     found = dict(given)
     backbone, columns = given.get("backbone"), given.get("label_columns")
-    if isinstance(backbone, Iterable) and not isinstance(backbone, str):
+    if isinstance(backbone, Iterable) and not isinstance(backbone, str | bytes):
         found["backbone"] = ",".join(split_names(list(backbone)))
-    if isinstance(columns, Iterable) and not isinstance(columns, str):
+    if isinstance(columns, Iterable) and not isinstance(columns, str | bytes):
+        columns = list(columns)
+        for name in columns:
+            if not isinstance(name, str):
+                raise InputError(
+                    f"{argument('label_columns')} takes names of columns; got {name!r}"
+                )
         found["label_columns"] = joined_names(columns)
     return found
 

@@ -170,6 +170,16 @@ def test_load__a_damaged_model_is_told(text_run, tmp_path, damage) -> None:
         Model.read(copy / "model")
 
 
+def test_load__parts_of_a_text_model_that_are_not_all_there_are_told(text_run, tmp_path) -> None:
+    copy = shutil.copytree(text_run.folder, tmp_path / "run")
+    path = copy / "model" / "text.json"
+    facts = json.loads(path.read_text())
+    for change in ({"parts": [], "layers": []}, {"parts": ["words"], "tfidf": []}):
+        path.write_text(json.dumps(facts | change))
+        with pytest.raises(RunError, match="damaged"):
+            Model.read(copy / "model")
+
+
 def test_predict_table__takes_the_run_s_own_column_or_a_named_one(
     text_run, reviews, tmp_path
 ) -> None:
