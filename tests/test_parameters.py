@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import headstart
 from headstart.errors import InputError
 from headstart.parameters import checked_fields
 from headstart.runs.settings import FitSettings, TextSettings, settings_from
@@ -28,7 +29,7 @@ def test_checked_fields__the_defaults_are_legal(kind: type[Any]) -> None:
 def test_settings_from__what_python_users_pass_can_be_kept_as_json() -> None:
     given = {
         "split": Path("split.csv"), "fixes": Path("fixes.csv"), "seed": np.int64(3),
-        "resolutions": range(96, 97), "Cs": np.array([1, 3]), "backbone": ["embedded"],
+        "resolutions": [np.int64(96)], "Cs": np.array([1, 3]), "backbone": ["embedded"],
         "test_size": Fraction(1, 4), "n_folds": 5.0,
     }  # fmt: skip
     kept = json.loads(json.dumps(settings_from(FitSettings, "photos", given).to_dict()))
@@ -60,3 +61,12 @@ def test_settings_from__a_value_of_another_type_is_named(wrong: dict[str, Any], 
     with pytest.raises(InputError) as caught:
         settings_from(FitSettings, "photos", wrong)
     assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["photos"]])
+def test_fit__data_that_is_no_path_is_named(wrong: Any) -> None:
+    for verb in (headstart.fit, headstart.finetune):
+        with pytest.raises(InputError, match="`data` must be a text; got"):
+            verb(wrong)
+    with pytest.raises(InputError, match="a path is needed; got"):
+        headstart.load_run(wrong)

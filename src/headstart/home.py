@@ -30,9 +30,11 @@ def expand(path: str | os.PathLike[str]) -> Path:
     A file or folder whose own name begins with ``~`` stays what it is, and so does a name that is
     no user's.
 
-    Raises InputError where the path begins with ``~/`` and there is no home folder, and where it holds
-    a NUL character.
+    Raises InputError where it is neither a text nor a path, where it begins with ``~/`` and there is no
+    home folder, and where it holds a NUL character.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a path is needed; got {one_line(repr(path), limit=80)}")
     place = Path(path)
     if "\0" in str(place):
         raise InputError(

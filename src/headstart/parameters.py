@@ -49,11 +49,11 @@ def _plain(value: Any) -> Any:
         return os.fspath(value)
     if hasattr(value, "tolist"):  # NumPy's
         return _plain(value.tolist())
-    if isinstance(value, bool | str | bytes | Mapping):
+    if isinstance(value, int | str | bytes | Mapping):
         return value
     if isinstance(value, Iterable):
         return tuple(map(_plain, value))
-    if isinstance(value, Real) and not isinstance(value, int):
+    if isinstance(value, Real):
         number = float(value)
         return int(number) if number.is_integer() else number
     return value

@@ -100,14 +100,15 @@ def fit(
     from headstart.data.texts import is_text_table
     from headstart.features import cache_folder
 
+    place: str = checked("data", str, data)
     if is_text_table(
-        str(data),
+        place,
         text_column=settings.get("text"),
         image_column=settings.get("image_column"),
     ):
         from headstart.runs.texts import Texts
 
-        texts = settings_from(TextSettings, str(data), settings)
+        texts = settings_from(TextSettings, place, settings)
         kind: Images | Texts = Texts(
             settings=texts,
             cache=expand(cache) if cache is not None else cache_folder(),
@@ -117,7 +118,7 @@ def fit(
         from headstart.runs.images import Images
 
         kind = Images(
-            settings=settings_from(FitSettings, str(data), settings),
+            settings=settings_from(FitSettings, place, settings),
             cache=expand(cache) if cache is not None else cache_folder(),
             progress=resolve(progress),
             on_epoch=on_epoch,
@@ -186,9 +187,10 @@ def finetune(
         raise InputError(
             f"tap goes with the regimes {' and '.join(WITH_TAP)}; regime is {regime!r}"
         )
-    if is_text_table(str(data), image_column=fitted.get("image_column")):
+    place: str = checked("data", str, data)
+    if is_text_table(place, image_column=fitted.get("image_column")):
         raise InputError(
-            f"{str(data)!r} is a table of texts, and finetune trains networks on images: fit trains TextCNNs"
+            f"{place!r} is a table of texts, and finetune trains networks on images: fit trains TextCNNs"
         )
     if training.get("precision") in ("auto", "bfloat16"):
         raise InputError(
@@ -197,16 +199,18 @@ def finetune(
         )
     training |= {"epochs": epochs, "normalise": normalise}
     base = TrainSettings(**checked_fields(TrainSettings, training))
-    checked = settings_from(FitSettings, str(data), fitted)
-    if len(split_names(checked.backbone)) > 1:
-        raise InputError(f"finetune trains one network; backbone names several: {checked.backbone}")
-    net = load_backbone(checked.backbone, weights=checked.weights, arch=checked.arch)
+    fit_settings = settings_from(FitSettings, place, fitted)
+    if len(split_names(fit_settings.backbone)) > 1:
+        raise InputError(
+            f"finetune trains one network; backbone names several: {fit_settings.backbone}"
+        )
+    net = load_backbone(fit_settings.backbone, weights=fit_settings.weights, arch=fit_settings.arch)
     arm = regime_arms(net, base, tap=tap, names=[regime])[-1]
     assert arm.settings is not None
-    sizes = {*(checked.resolutions or ()), *filter(None, [base.size_px])}
+    sizes = {*(fit_settings.resolutions or ()), *filter(None, [base.size_px])}
     resolutions = tuple(sorted(sizes or {net.preprocessing.size_px}))
     return _train(
-        dataclasses.replace(checked, seed=base.seed, resolutions=resolutions),
+        dataclasses.replace(fit_settings, seed=base.seed, resolutions=resolutions),
         Asked(settings=arm.settings, starts_from_svm=arm.starts_from_svm),
         out,
         force=force,
@@ -237,9 +241,9 @@ def train(
     default ``runs/<data>-finetune-<regime>``. `**settings`: the fields of
     :class:`headstart.runs.settings.FitSettings`.
     """
-    checked = settings_from(FitSettings, str(data), settings)
+    fit_settings = settings_from(FitSettings, str(data), settings)
     return _train(
-        checked, asked, out, force=force, cache=cache, progress=progress, on_epoch=on_epoch
+        fit_settings, asked, out, force=force, cache=cache, progress=progress, on_epoch=on_epoch
     )
 
 
