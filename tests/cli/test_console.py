@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from headstart.cli import console
+from headstart.cli.bars import Bars
 
 
 def test_progress_bars__tell_of_a_long_stage_now_and_then(
@@ -60,3 +63,12 @@ def test_print_answer__says_the_comparison_once() -> None:
         said = " ".join(captured.get().split())
         assert (sentence in said) is shown
         assert said.count("usual layer") == 1 + shown
+
+
+def test_bars__the_name_of_a_stage_is_shown_as_it_is() -> None:
+    out = io.StringIO()
+    bars = Bars(Console(file=out, force_terminal=True, width=120))
+    with bars.shown:
+        bars("distance [red]a\x1b[2J", 1, 2)
+    assert "distance [red]a\\x1b[2J" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
