@@ -25,8 +25,12 @@ from headstart.experiments.experiment import (
     result_types,
 )
 from headstart.experiments.settings import options
+from headstart.runs.heldout import HeldOutFile
+from headstart.runs.model_file import ModelFile
+from headstart.runs.reader_files import TextFile
 from headstart.runs.result import FitResult
 from headstart.runs.retrieval import SimilarResult
+from headstart.runs.run_file import ImageRunFile, TextRunFile
 from headstart.runs.side_by_side import ComparedRuns
 from headstart.runs.target_result import TargetResult
 
@@ -89,7 +93,17 @@ def test_result_types__each_has_the_name_of_its_folder_and_the_schema_in_the_doc
     assert written == json.loads(
         json.dumps(
             results.json_schema(
-                FitResult, TargetResult, ComparedRuns, SimilarResult, *kinds, *course_types()
+                FitResult,
+                TargetResult,
+                ComparedRuns,
+                SimilarResult,
+                ImageRunFile,
+                TextRunFile,
+                ModelFile,
+                TextFile,
+                HeldOutFile,
+                *kinds,
+                *course_types(),
             )
         )
     ), "run tools/schema.py"

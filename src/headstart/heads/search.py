@@ -296,7 +296,10 @@ def climb(
         if wanted := [C for C in wanted if C not in found]:
             found |= merits_at(wanted)
         best = best_cost(found)
-        wanted = [C for C in _beside(best, grid) if C not in found]
+        # Of equals the walk goes on from the smallest too: a better one may lie behind them.
+        smallest = min(found, key=lambda C: (-float(merit_total(found[C])), C))
+        beside = {*_beside(best, grid), *_beside(smallest, grid)}
+        wanted = sorted(C for C in beside if C not in found)
         if is_open and not wanted:
             wanted = _beyond(found, best, grid)
         if not wanted:

@@ -52,9 +52,8 @@ class TextFile(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: int
     name: str  # of the candidate
-    # parts, layers: as of `headstart.sources.text.TextBlocks`
-    parts: tuple[str, ...]
-    layers: tuple[str, ...] = ()
+    parts: tuple[str, ...]  # kinds of features, as of `headstart.sources.text.TextBlocks`
+    layers: tuple[str, ...] = ()  # of a sentence encoder, side by side
     tfidf: tuple[Terms, ...]
     is_network: bool  # whether it is a TextCNN
     embeddings: WordVectors | None = None

@@ -186,7 +186,7 @@ def test_fit__applies_the_fixes_and_leaves_the_folder_alone(
     shutil.copy(odd_shapes / "dots" / "blank.png", tmp_path / "new")
     words = ["label-next", str(fixed.folder), str(tmp_path / "new"), "--out", str(tmp_path / "o")]
     assert command(words) == 2  # it was dropped, and is not new
-    assert "no usable image without a label: 1 are" in capsys.readouterr().err
+    assert "no usable image without a label: the run has 1 file of it" in capsys.readouterr().err
 
 
 def test_fit__refuses_fixes_that_name_no_class(
