@@ -246,7 +246,7 @@ def test_fit__three_classes_and_a_split_of_its_own(
         ({"resolutions": (7,)}, "`resolutions` must be pixels from 16 to 2048"),
         ({"precision": "float8"}, "`precision` must be auto, float32 or bfloat16; got 'float8'"),
         ({"Cs": (0.0,)}, "`Cs` must be one or more numbers above 0"),
-        ({"seed": -1}, "`seed` must be 0 or more; got -1"),
+        ({"seed": -1}, "`seed` must be from 0 to 2147483647; got -1"),
         ({"budget_s": 0}, "`budget_s` must be more than 0 seconds"),
     ],
 )

@@ -143,7 +143,10 @@ def transform(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
 
 
 def _of_channels(values: Any) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
+    try:
+        red, green, blue = map(float, values)
+    except (TypeError, ValueError):
+        raise ValueError(f"mean and std must be 3 numbers; got {values!r}") from None
     return red, green, blue
 
 

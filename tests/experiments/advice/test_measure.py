@@ -75,7 +75,7 @@ def test_make_rule__unlike_begins_between_photographs_and_digits(indexed: Index)
 
 @pytest.mark.parametrize("distance", [0.0, -1.0, math.inf])
 def test_settings__refuse_a_distance_that_is_none(distance: float) -> None:
-    with pytest.raises(InputError, match="`distance` must be a number above 0"):
+    with pytest.raises(InputError, match=r"`distance` must be a (finite )?number above 0"):
         Settings(data="x", distance=distance)
 
 
