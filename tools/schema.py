@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from headstart.course import result_types as course_types
 from headstart.experiments.experiment import result_types
@@ -19,24 +20,23 @@ from headstart.runs.target_result import TargetResult
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.schema.json"
 
-if __name__ == "__main__":
-    PAGE.write_text(
-        json.dumps(
-            json_schema(
-                FitResult,
-                TargetResult,
-                ComparedRuns,
-                SimilarResult,
-                ImageRunFile,
-                TextRunFile,
-                ModelFile,
-                TextFile,
-                HeldOutFile,
-                *result_types(),
-                *course_types(),
-            ),
-            indent=1,
-        )
-        + "\n",
-        encoding="utf-8",
+
+def schema() -> Any:
+    """Of everything that is described."""
+    return json_schema(
+        FitResult,
+        TargetResult,
+        ComparedRuns,
+        SimilarResult,
+        ImageRunFile,
+        TextRunFile,
+        ModelFile,
+        TextFile,
+        HeldOutFile,
+        *result_types(),
+        *course_types(),
     )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(json.dumps(schema(), indent=1) + "\n", encoding="utf-8")
