@@ -13,6 +13,8 @@ from msgspec import inspect as types
 
 from headstart.errors import InputError, argument, did_you_mean, one_line
 
+LARGEST_SEED = 2**31 - 1
+
 
 def checked_fields(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Values of some fields of a dataclass, as `checked` gives them."""

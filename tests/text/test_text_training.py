@@ -211,7 +211,9 @@ def test_settings__refuse_what_is_out_of_range(setting: dict[str, Any], said: st
 def test_settings__come_back_from_json() -> None:
     plan = TextTraining(variant="static", widths=(2, 4), patience=3)
     assert TextTraining.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
-    with pytest.raises(InputError, match=r"not a setting.*Did you mean 'widths'"):
+    with pytest.raises(
+        InputError, match=r"a setting of a TextCNN cannot be.*Did you mean 'widths'"
+    ):
         TextTraining.from_dict({"width": 3})
 
 

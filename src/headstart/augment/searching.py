@@ -169,7 +169,7 @@ def search(
             f"least; got {n_classes} classes, {len(images)} images and {len(labels)} labels"
         )
     history: list[tuple[float, float]] = []
-    with _one_thread():
+    with one_thread():
         duel = _Search(images, labels, n_classes, settings, trunk, operations)
         stepping = time.monotonic()
         while len(history) < settings.n_steps:
@@ -185,7 +185,7 @@ def search(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Run torch on one thread: a step has hundreds of small kernels, which more threads slow down
     (tenfold when other programs run), and sums do not depend on the number of cores.
     """

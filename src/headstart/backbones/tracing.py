@@ -43,7 +43,6 @@ def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) ->
     square input. `count_macs`: also count multiply-accumulates: those of convolutions and of matrix
     products, attention included, as torchvision's ``_ops`` does.
     """
-    import torch
 
     shapes: list[Call] = []
     n_calls: Counter[str] = Counter()
@@ -51,19 +50,15 @@ def trace_calls(module: nn.Module, size_px: int, *, count_macs: bool = False) ->
         for path, child in module.named_modules():
             hook = _recorder(path, shapes, n_calls, macs_so_far)
             hooks.callback(child.register_forward_hook(hook).remove)
-        try:
-            with torch.no_grad():
-                run_on_meta(module, size_px)
-        except Exception as error:
-            reason = one_line(str(error).split("\n")[0] or type(error).__name__, limit=160)
-            raise BackboneError(
-                f"{type(module).__name__} cannot take an input of {size_px}x{size_px} px ({reason})"
-            ) from error
+        run_on_meta(module, size_px)
     return [call for call in shapes if n_calls[call.module] == 1]
 
 
 def run_on_meta(module: nn.Module, size_px: int) -> None:
-    """Propagate the shapes of two images through `module`; its weights are not read."""
+    """Propagate the shapes of two images through `module`; its weights are not read.
+
+    Raises BackboneError where it cannot take images of that size.
+    """
     import torch
 
     held: dict[str, Tensor] = dict(module.named_parameters()) | dict(module.named_buffers())
@@ -74,7 +69,13 @@ def run_on_meta(module: nn.Module, size_px: int) -> None:
     # The fused attention of nn.TransformerEncoderLayer calls no submodules and counts no work.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        torch.func.functional_call(module, weights, (images,))
+        with torch.no_grad():
+            torch.func.functional_call(module, weights, (images,))
+    except Exception as error:
+        reason = one_line(str(error).split("\n")[0] or type(error).__name__, limit=160)
+        raise BackboneError(
+            f"{type(module).__name__} cannot take an input of {size_px}x{size_px} px ({reason})"
+        ) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fast)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +24,7 @@ from PIL import Image
 from headstart.baselines.settings import SiftSettings
 from headstart.baselines.sift import N_DIMS, dense_sift, opencv
 from headstart.data import read_rgb
-from headstart.errors import StoreError
-from headstart.features.shards import SHARDS, check_shard, map_shard, write_shard
+from headstart.features.shards import SHARDS, open_shard, write_shard
 from headstart.files import mark_used
 from headstart.progress import Progress, silent
 
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headstart.data import Record
-
-logger = logging.getLogger(__name__)
 
 SHARD_IMAGES = 64
 
@@ -112,20 +108,7 @@ class Descriptors:
 
     def _open(self, path: Path) -> None:
         """Map one shard; a damaged one is quarantined, and its images count as missing."""
-        try:
-            check_shard(path)
-            table = map_shard(path)
-        except FileNotFoundError:  # another run has just quarantined it
-            return
-        except OSError as error:  # the shard may be intact, so it is left alone
-            raise StoreError(
-                f"the descriptor shard {path} cannot be read ({error.strerror or error}): make it "
-                "readable, or delete it to compute its descriptors again"
-            ) from error
-        except ValueError as error:
-            logger.warning("damaged descriptor shard %s (%s): computed again", path, error)
-            with contextlib.suppress(OSError):  # read-only, or another run was faster
-                path.rename(path.with_suffix(".damaged"))
-            return
-        for row, image in enumerate(table.column("digest").to_pylist()):
-            self._rows.setdefault(image, (table, row))
+        with contextlib.suppress(FileNotFoundError):  # another run has just quarantined it
+            if (table := open_shard(path, "descriptor")) is not None:
+                for row, image in enumerate(table.column("digest").to_pylist()):
+                    self._rows.setdefault(image, (table, row))

@@ -65,7 +65,6 @@ def accuracies(arms: Sequence[ArmResult]) -> str:
         rows,
         name="accuracies",
         title="Test accuracy of each",
-        description="; ".join(f"{r.label} {r.value:.1f} %" for r in rows),
         axis="test accuracy, %",
     )
 

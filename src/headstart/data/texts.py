@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -31,7 +30,7 @@ from headstart.data.tables import (
     notes_on_columns,
     split_words,
 )
-from headstart.data.targets import as_lists
+from headstart.data.targets import are_numbers, as_lists
 from headstart.data.texttables import TEXT_NAMES, TEXT_SUFFIXES, at, looks_like_texts, read_texts
 from headstart.data.weights import weight_cells
 from headstart.errors import DataError, InputError, argument, one_line
@@ -281,7 +280,7 @@ def _check_labels(table: Table, column: int) -> list[str]:
             f"{at(table, 0, column)} and on are lists, such as {longest}: a text has one class, written without "
             "brackets"
         )
-    if not all(map(_is_number, labels)):
+    if not are_numbers(labels):
         return []
     for row, label in enumerate(labels):
         if not float(label).is_integer():
@@ -296,13 +295,6 @@ def _check_labels(table: Table, column: int) -> list[str]:
             "class, not give an amount; put them into a few classes first"
         )
     return [f"the labels in column {shown(table.header[column], 60)} are numbers; each is a class"]
-
-
-def _is_number(label: str) -> bool:
-    try:
-        return math.isfinite(float(label))
-    except ValueError:
-        return False
 
 
 def _check_classes(found: TextIndex, records: Sequence[TextRecord]) -> None:

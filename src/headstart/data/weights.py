@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.sources import counted, shown, some
+from headstart.data.targets import are_numbers
 from headstart.errors import DataError, argument, did_you_mean, one_line
 from headstart.home import expand
 
@@ -89,7 +90,7 @@ def read_class_weights(path: str, classes: Sequence[str]) -> dict[str, float]:
     `path`: a CSV file; a first line that names no class and no number is taken for a header.
     """
     rows = csv_rows(path, argument("class_weight"))
-    if rows and rows[0][1][0] not in classes and not _is_number(rows[0][1][-1]):
+    if rows and rows[0][1][0] not in classes and not are_numbers(rows[0][1][-1:]):
         rows = rows[1:]
     found: dict[str, float] = {}
     for place, cells in rows:
@@ -188,7 +189,9 @@ def _by_number(classes: Sequence[str]) -> tuple[str, ...]:
     option = argument("ordered", "numbers")
     values: dict[str, float] = {}
     for name in classes:
-        found = re.findall(r"(?:(?<!\w)-)?\d+(?:\.\d+)?", name) if not _is_number(name) else [name]
+        found = (
+            re.findall(r"(?:(?<!\w)-)?\d+(?:\.\d+)?", name) if not are_numbers([name]) else [name]
+        )
         if len(found) != 1:
             what = "no number" if not found else f"{len(found)} numbers"
             raise DataError(
@@ -275,13 +278,6 @@ def _weight(cell: str, place: str, what: str = "weight") -> float:
             f"{place}: a {what} must be a number of 0 or more; got {one_line(cell, limit=40)!r}"
         )
     return value
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
 
 
 def _example(name: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,8 @@ from headstart.files import digest_file, write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 SHARDS = "shard-*.arrow"
 
@@ -31,6 +35,31 @@ def map_shard(path: Path) -> pa.Table:
 
     with pa.memory_map(str(path)) as source:
         return pa.ipc.open_file(source).read_all()
+
+
+def open_shard(path: Path, kind: str) -> pa.Table | None:
+    """Check and map a shard; None for a damaged one, which is quarantined, so that its rows are missing.
+
+    Raises FileNotFoundError where another process has quarantined or merged it; StoreError where it cannot
+    be read: it may be intact, so it is left alone.
+
+    `kind`: what it holds, such as ``"feature"``.
+    """
+    try:
+        check_shard(path)
+        return map_shard(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"the {kind} shard {path} cannot be read ({error.strerror or error}): make it "
+            f"readable, or delete it to compute its {kind}s again"
+        ) from error
+    except ValueError as error:
+        logger.warning("damaged %s shard %s (%s): it is computed again", kind, path, error)
+        with contextlib.suppress(OSError):  # read-only, or another run was faster
+            path.rename(path.with_suffix(".damaged"))
+        return None
 
 
 def shard_name(digest: str) -> str:

@@ -13,10 +13,8 @@ the time of its manifest, which `headstart store prune` takes as its last use.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,14 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import StoreError
-from headstart.features.shards import SHARDS, check_shard, encode, map_shard, place_shard
+from headstart.features.shards import SHARDS, encode, map_shard, open_shard, place_shard
 from headstart.files import mark_used, sweep, write_atomically
 from headstart.home import cache_folder as cache_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -273,19 +269,10 @@ class FeatureStore:
         False if it is gone, because another process has quarantined or merged it.
         """
         try:
-            check_shard(path)
-            table = map_shard(path)
+            table = open_shard(path, "feature")
         except FileNotFoundError:
             return False
-        except OSError as error:  # the shard may be intact, so it is left alone
-            raise StoreError(
-                f"the feature shard {path} cannot be read ({error.strerror or error}): make it "
-                "readable, or delete it to compute its rows again"
-            ) from error
-        except ValueError as error:
-            logger.warning("damaged feature shard %s (%s): it is computed again", path, error)
-            with contextlib.suppress(OSError):  # read-only, or another run was faster
-                path.rename(path.with_suffix(".damaged"))
+        if table is None:
             return True
         number = len(self._tables)
         self._shards.append(path)

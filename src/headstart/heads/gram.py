@@ -23,7 +23,14 @@ import torch
 from torch import Tensor
 
 from headstart.heads.examples import combine
-from headstart.heads.objective import Problem, is_stuck, likely_active, line_minimum, loss
+from headstart.heads.objective import (
+    Models,
+    Problem,
+    is_stuck,
+    likely_active,
+    line_minimum,
+    loss,
+)
 from headstart.heads.ridge import outer_square, ridge_solve
 from headstart.heads.sparse import sparse_gram
 
@@ -59,7 +66,7 @@ FEW_ACTIVE = 250
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GramState:
+class GramState(Models):
     """Models on the Gram matrix."""
 
     # (n_models, n_samples) float64; coefficients of the examples: ``w = sum_i beta_i z_i``
@@ -69,19 +76,6 @@ class GramState:
     # primal, gap: (n_models,) float64; the objective, and a bound on its distance from the optimum
     primal: Tensor
     gap: Tensor
-
-    def take(self, rows: Tensor) -> GramState:
-        """The models at ``rows``."""
-        return GramState(**{name: getattr(self, name)[rows] for name in self.__slots__})
-
-    def copy(self) -> GramState:
-        """A copy that `put` does not change."""
-        return GramState(**{name: getattr(self, name).clone() for name in self.__slots__})
-
-    def put(self, rows: Tensor, part: GramState) -> None:
-        """Replace the models at ``rows``, in place."""
-        for name in self.__slots__:
-            getattr(self, name)[rows] = getattr(part, name)
 
 
 class GramSolver:

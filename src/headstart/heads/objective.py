@@ -13,25 +13,39 @@ from below, so ``primal - dual`` certifies a model whatever algorithm produced i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
+class Models:
+    """Tensors with one row per model."""
+
+    def take(self, rows: Tensor) -> Self:
+        """The models at ``rows``."""
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def copy(self) -> Self:
+        """A copy that `put` does not change."""
+        return replace(self, **{f.name: getattr(self, f.name).clone() for f in fields(self)})
+
+    def put(self, rows: Tensor, part: Self) -> None:
+        """Replace the models at ``rows``, in place."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] = getattr(part, field.name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem(Models):
     """Binary problems that share their examples."""
 
     y: Tensor  # (n_models, n_samples) float64; targets, -1 or +1
     # (n_models, n_samples) float64; ``C`` times the weight of the example; 0 leaves the example out
     # of that model
     cost: Tensor
-
-    def take(self, rows: Tensor) -> Problem:
-        """The models at ``rows``."""
-        return Problem(y=self.y[rows], cost=self.cost[rows])
 
     def scaled(self, C: float) -> Problem:
         """The same models with every cost multiplied by ``C``."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headstart.heads.examples import Normalize, Streamed
+from headstart.heads.objective import Models
 from headstart.heads.parallel import each_piece
 
 # Sums are formed on this many parts of the rows and joined in order, whatever the number of cores;
@@ -72,7 +73,7 @@ class Labels:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sums:
+class Sums(Models):
     """Models by their weights, with what a pass at them found; one row per model, float64.
 
     All but ``w`` is at ``C = 1``: it holds for every ``C``.
@@ -85,15 +86,6 @@ class Sums:
     loss: Tensor  # (n_models,); ``sum_i c_i xi_i^2``
     mass: Tensor  # (n_models,); ``sum_i c_i xi_i``
     active: Tensor  # (n_models,); ``sum_i c_i`` where ``xi_i > 0``
-
-    def take(self, rows: Tensor) -> Sums:
-        """The models at ``rows``."""
-        return Sums(**{name: getattr(self, name)[rows] for name in self.__slots__})
-
-    def put(self, rows: Tensor, part: Sums) -> None:
-        """Replace the models at ``rows``, in place."""
-        for name in self.__slots__:
-            getattr(self, name)[rows] = getattr(part, name)
 
     def primal(self, C: float) -> Tensor:
         """The objective, (n_models,)."""

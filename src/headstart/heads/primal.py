@@ -27,6 +27,7 @@ from torch import Tensor
 from headstart.heads.examples import Examples, Held
 from headstart.heads.objective import (
     MANY_MODELS,
+    Models,
     Problem,
     dual_at_slack,
     is_stuck,
@@ -56,7 +57,7 @@ RIDGE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PrimalState:
+class PrimalState(Models):
     """Models by their weight vectors."""
 
     w: Tensor  # (n_models, n_features) float64; weights
@@ -66,19 +67,6 @@ class PrimalState:
     # primal, gap: (n_models,) float64; the objective, and a bound on its distance from the optimum
     primal: Tensor
     gap: Tensor
-
-    def take(self, rows: Tensor) -> PrimalState:
-        """The models at ``rows``."""
-        return PrimalState(**{name: getattr(self, name)[rows] for name in self.__slots__})
-
-    def copy(self) -> PrimalState:
-        """A copy that `put` does not change."""
-        return PrimalState(**{name: getattr(self, name).clone() for name in self.__slots__})
-
-    def put(self, rows: Tensor, part: PrimalState) -> None:
-        """Replace the models at ``rows``, in place."""
-        for name in self.__slots__:
-            getattr(self, name)[rows] = getattr(part, name)
 
 
 class PrimalSolver:

@@ -43,7 +43,7 @@ from headstart.heads.task import Device, Shard, Task, or_on_cpu, relative_gap, s
 R = TypeVar("R")
 
 # The grid is not extended beyond these.
-SMALLEST_COST, LARGEST_COST = 1e-5, 1e6
+LEAST_TRIED, MOST_TRIED = 1e-5, 1e6
 # Where a search begins that nothing is known of; rows have unit length.
 FIRST_COST = 3.0
 
@@ -329,4 +329,4 @@ def _beyond(found: dict[float, NDArray[Any]], best: float, grid: Sequence[float]
     if gain.value <= 0 or (best not in grid and gain.is_tie):
         return []
     following = float(f"{best * (10 if is_last else 0.1):.6g}")
-    return [following] if SMALLEST_COST <= following <= LARGEST_COST else []
+    return [following] if LEAST_TRIED <= following <= MOST_TRIED else []

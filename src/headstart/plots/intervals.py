@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from headstart.plots import svg
+from headstart.wording import points
 
 _ROW = 44
 _WORDS = 19.0  # height of the line of words above an interval
@@ -51,7 +52,7 @@ def interval_plot(
     *,
     name: str,
     title: str,
-    description: str,
+    description: str = "",
     axis: str,
     zero: bool = False,
     width: float = 400,
@@ -65,7 +66,8 @@ def interval_plot(
     rows : sequence of IntervalRow
         At least one.
     name, title, description : str
-        Identity in the page, and the texts for screen readers.
+        Identity in the page, and the texts for screen readers; a description is by default the value of
+        each row, in % or, with `zero`, in points.
     axis : str
         What the axis measures, with its unit.
     zero : bool, default=False
@@ -73,6 +75,9 @@ def interval_plot(
     width : float, default=400
         In px.
     """
+    if not description:
+        values = (f"{points(r.value / 100)} points" if zero else f"{r.value:.1f} %" for r in rows)
+        description = "; ".join(f"{r.label} {v}" for r, v in zip(rows, values, strict=True))
     low, high = _range(rows, zero=zero)
     pad = 10.0
     scale = (width - 2 * pad) / (high - low)

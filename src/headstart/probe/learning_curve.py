@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.errors import DataError, argument
 from headstart.heads.accuracy import design_effect
+from headstart.heads.output_layer import fit_predict
 from headstart.probe.powerlaw import MIN_POINTS
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from headstart.data.records import Example
+
+    Rows: TypeAlias = NDArray[Any] | csr_array
 
 STEPS = (1, 2, 3, 5, 7)
 
 
 def learning_curve(
     train: Sequence[Example],
+    test: Sequence[Example],
+    rows_of: tuple[Rows, Rows],
+    C: float,
+    tol: float,
+    *,
     counts: Sequence[int],
     seeds: Sequence[int],
-    recognise: Callable[[NDArray[np.intp]], NDArray[np.bool_]],
     progress: Progress = silent,
 ) -> tuple[tuple[float, ...], NDArray[np.bool_]]:
-    """Fit on nested subsets of examples in several random orders, and score the same test examples.
+    """Fit SVMs on nested subsets of examples in several random orders; score the same test examples.
 
     Parameters
     ----------
+    rows_of : array or CSR array (n_train, d) and (n_test, d)
+        Features of unit length.
+    C, tol : float
+        Of the SVMs.
     counts : sequence of int
         Examples a class, ascending.
     seeds : sequence of int
         One an order.
-    recognise : callable
-        Given the rows to fit on, whether each test example is recognised, (n_test,).
     progress : Progress
         Told after each fit of the examples fitted to so far, as a share of those of all fits.
 
@@ -45,13 +56,14 @@ def learning_curve(
         Examples a class that a subset really had.
     correct : bool array (n_seeds, n_counts, n_test)
     """
-    y = np.array([r.label for r in train])
+    X, X_test = rows_of
+    y, truth = (np.array([r.label for r in records]) for records in (train, test))
     subsets = [[take(y, random_order(train, s), k) for k in counts] for s in seeds]
     correct, n_fitted = [], 0  # a fit takes the longer, the more examples it has
     n_to_fit = sum(len(rows) for nested in subsets for rows in nested)
     for nested in subsets:
         for rows in nested:
-            correct.append(recognise(rows))
+            correct.append(fit_predict(X[rows], y[rows], X_test, C, tol) == truth)
             n_fitted += len(rows)
             progress("learning curve", n_fitted, n_to_fit)
     n_classes = len(np.unique(y))
@@ -90,7 +102,7 @@ def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tu
         if counts and (counts[0] < 1 or counts[-1] > sizes.max()):
             raise DataError(
                 f"{argument('sizes')} must lie between 1 and {sizes.max()}, the examples of the largest class; "
-                f"got {counts}"
+                f"got {', '.join(map(str, counts))}"
             )
     else:
         grid = [step * 10**k for k in range(6) for step in STEPS]
@@ -98,7 +110,7 @@ def choose_counts(y: NDArray[np.str_], asked: Sequence[int] | None = None) -> tu
     if len(counts) < MIN_POINTS:
         raise DataError(
             f"a learning curve needs {MIN_POINTS} different numbers of examples per class; "
-            f"got {counts} of classes with {most} in the median: give it more examples"
+            f"got {', '.join(map(str, counts))} of classes with {most} in the median: give it more examples"
         )
     return tuple(counts)
 

@@ -26,7 +26,7 @@ from headstart.runs.model import need_classes
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
 from headstart.runs.regular import require_regular
-from headstart.runs.settings import FitSettings
+from headstart.runs.settings import FitSettings, fields_for
 from headstart.sources.blocks import read_blocks
 from headstart.wording import counted
 
@@ -313,20 +313,7 @@ def index_and_fixes(
     try:
         found = index(
             origin.data or "",
-            split=origin.split,
-            test_size=s.test_size,
-            seed=s.seed,
-            image_column=s.image_column,
-            label_column=s.label_column,
-            split_column=s.split_column,
-            group_column=s.group_column,
-            group_by=s.group_by,
-            weight_column=s.weight_column,
-            multi_label=s.multi_label,
-            label_columns=s.label_columns,
-            target_column=s.target_column,
-            classes_from=s.classes_from,
-            merge_labels=s.merge_labels,
+            **fields_for(index, s) | {"split": origin.split},
             cache=cache or cache_folder(),
             progress=progress,
         )

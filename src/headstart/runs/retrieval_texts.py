@@ -17,7 +17,7 @@ from headstart.progress import Progress, silent
 from headstart.runs.origin import remember, require_origin
 from headstart.runs.provenance import data_digest
 from headstart.runs.retrieval import KS, Neighbour, SimilarResult, answer, reliability
-from headstart.runs.settings import TextSettings
+from headstart.runs.settings import TextSettings, fields_for
 from headstart.text.tokens import tokenize
 
 if TYPE_CHECKING:
@@ -118,11 +118,7 @@ def index_of_texts(run: Run, data: str | None, cache: Path, progress: Progress) 
             origin.data or "",
             text_column=s.text,
             label_column=s.label,
-            split_column=s.split_column,
-            group_column=s.group_column,
-            merge_labels=s.merge_labels,
-            test_size=s.test_size,
-            seed=s.seed,
+            **fields_for(index_texts, s),
             cache=cache,
             progress=progress,
         )

@@ -12,7 +12,7 @@ from headstart.data.groups import compile_pattern
 from headstart.data.targets import TargetColumns, joined_names
 from headstart.errors import InputError, argument, did_you_mean, require_choice
 from headstart.heads.costs import COSTS
-from headstart.parameters import checked_fields
+from headstart.parameters import LARGEST_SEED, checked_fields
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 CROPS = ("center", "squash", "letterbox", "auto")
@@ -34,7 +34,6 @@ FOR_CLASSES = (
     "prompts",
 )
 MOST_REPEATS = 100
-LARGEST_SEED = 2**31 - 1
 LARGEST_COST = 1_000_000_000
 
 

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from headstart.data.groups import groups_of
 from headstart.errors import DataError
@@ -19,7 +18,6 @@ from headstart.heads import (
     repeated_accuracy,
 )
 from headstart.heads.examples import normalize_rows
-from headstart.heads.output_layer import fit_predict
 from headstart.heads.sparse import normalize_sparse
 from headstart.probe.learning_curve import choose_counts, independent_tests, learning_curve
 from headstart.probe.powerlaw import MIN_POINTS, fit_curve
@@ -212,14 +210,17 @@ def _size_curve(
     blocks, C = candidate.blocks, candidate.scores.C
     assert isinstance(blocks, TextBlocks)
     X, X_test = source.rows(blocks, source.train), source.rows(blocks, test)
-    y, truth = (np.array([r.label for r in records]) for records in (source.train, test))
     unit = normalize_sparse if hasattr(X, "nnz") else normalize_rows
-    X, X_test = unit(X, "l2"), unit(X_test, "l2")
-
-    def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        return np.asarray(fit_predict(X[rows], y[rows], X_test, C, CURVE_TOL) == truth)
-
-    means, correct = learning_curve(source.train, counts, CURVE_SEEDS, recognise, progress)
+    means, correct = learning_curve(
+        source.train,
+        test,
+        (unit(X, "l2"), unit(X_test, "l2")),
+        C,
+        CURVE_TOL,
+        counts=counts,
+        seeds=CURVE_SEEDS,
+        progress=progress,
+    )
     errors = 1 - correct.mean(axis=2)
     groups = groups_of(test)
     fit = fit_curve(means, errors, independent_tests(correct, groups))

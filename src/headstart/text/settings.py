@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from headstart.errors import InputError, argument, did_you_mean, one_line
-from headstart.training.settings import TrainSettings
+from headstart.errors import InputError, argument
+from headstart.training.settings import TrainSettings, require_known
 
 VARIANTS: dict[str, str] = {
     "rand": "random vectors, trained: from scratch",
@@ -110,26 +110,13 @@ class TextTraining:
         """
         known = [field.name for field in fields(cls)]
         for name in data:
-            if name not in known:
-                raise InputError(
-                    f"{one_line(str(name))!r} is not a setting of a TextCNN."
-                    f"{did_you_mean(str(name), known)}"
-                )
-        return cls(**{**data, "widths": tuple(data.get("widths", (3, 4, 5)))})
+            require_known("a setting of a TextCNN", name, known)
+        return cls(**data)
 
 
 def require_variant(variant: str) -> None:
-    """Refuse an unknown variant.
-
-    Raises
-    ------
-    InputError
-    """
-    if variant not in VARIANTS:
-        raise InputError(
-            f"{argument('variant')} cannot be {one_line(str(variant))!r}.{did_you_mean(str(variant), VARIANTS)} "
-            f"It is one of: {', '.join(VARIANTS)}"
-        )
+    """Refuse an unknown variant, with an InputError."""
+    require_known(argument("variant"), variant, VARIANTS)
 
 
 def _require_count(name: str, value: Any) -> None:

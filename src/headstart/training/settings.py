@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from headstart.errors import InputError, did_you_mean, one_line
+from headstart.parameters import LARGEST_SEED
 from headstart.training.bn_policies import policy_of
 
 REGIMES: dict[str, str] = {
@@ -126,7 +127,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         for name in ("optimizer", "schedule", "precision", "watch", "regime", "keep"):
-            _require_known(name, getattr(self, name), _CHOICES[name])
+            require_known(name, getattr(self, name), _CHOICES[name])
         for name, (low, high, kind) in _RANGES.items():
             _require_range(name, getattr(self, name), low, high, kind)
         for name, (low, is_open) in _BELOW_ONE.items():
@@ -175,7 +176,7 @@ class TrainSettings:
         """
         known = [field.name for field in fields(cls)]
         for name in data:
-            _require_known("a setting", name, known)
+            require_known("a setting", name, known)
         return cls(**data)
 
 
@@ -201,13 +202,14 @@ _RANGES: dict[str, tuple[float, float, type]] = {
     "gradual_unfreezing": (0, _INF, int),
     "views": (0, _INF, int),
     "activations_mib": (0, _INF, int),
-    "seed": (0, 2**31 - 1, int),
+    "seed": (0, LARGEST_SEED, int),
 }
 _BELOW_ONE = {"label_smoothing": (0.0, False), "dropout": (0.0, False), "ema_decay": (0.0, True)}
 _NULLABLE = ("size_px", "patience", "ema_decay")
 
 
-def _require_known(name: str, value: Any, known: Iterable[str]) -> None:
+def require_known(name: str, value: Any, known: Iterable[str]) -> None:
+    """Raise InputError where a value is not one of those known."""
     names = list(known)
     if value not in names:
         raise InputError(

@@ -7,9 +7,10 @@ from dataclasses import replace
 import torch
 from torch.nn import functional as F
 
+from headstart.augment.searching import one_thread
 from headstart.course.labs.networks import perceptron
 from headstart.course.labs.samples import Samples, draw_task
-from headstart.course.labs.training import adam, evaluate, one_thread, sgd, train_small
+from headstart.course.labs.training import adam, evaluate, sgd, train_small
 
 
 def figures(log):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -20,7 +19,6 @@ from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from headstart.backbones.tracing import BATCH, run_on_meta
-from headstart.errors import BackboneError, one_line
 
 # In operations of PyTorch, without the underscore of those that write in place.
 _ACTIVATIONS = {
@@ -89,14 +87,8 @@ def follow(module: nn.Module, size_px: int, tap_of: Callable[[str], str]) -> lis
     input. `tap_of`: the tap whose output a module's is, or "".
     """
     watcher = _Watcher(module)
-    try:
-        with torch.no_grad(), watcher.watching(tap_of), watcher:
-            run_on_meta(module, size_px)
-    except Exception as error:
-        reason = one_line(str(error).split("\n")[0] or type(error).__name__, limit=160)
-        raise BackboneError(
-            f"{type(module).__name__} cannot take an input of {size_px}x{size_px} px ({reason})"
-        ) from error
+    with watcher.watching(tap_of), watcher:
+        run_on_meta(module, size_px)
     last = watcher.rows[-1] if watcher.rows else None
     if last and last.kind == "fc" and not last.activation:
         last.activation = "softmax"

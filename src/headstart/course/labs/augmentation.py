@@ -17,8 +17,8 @@ from headstart import plots
 from headstart.augment import Policy, augment_batch, parse_policy, preview_grid
 from headstart.augment.contact import Cell, Row, draw_rows
 from headstart.augment.mixing import Mix
+from headstart.augment.searching import one_thread
 from headstart.course.labs.spread import over_seeds
-from headstart.course.labs.training import one_thread
 from headstart.errors import DataError
 from headstart.progress import Progress, silent
 from headstart.results import Interval, Result

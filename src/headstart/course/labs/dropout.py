@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headstart import plots
+from headstart.augment.searching import one_thread
 from headstart.course.labs.networks import perceptron
 from headstart.course.labs.result import LabResult
 from headstart.course.labs.samples import Samples, draw_task
@@ -19,7 +20,7 @@ from headstart.course.labs.spread import (
     share_over_seeds,
     written,
 )
-from headstart.course.labs.training import Log, adam, one_thread, train_small
+from headstart.course.labs.training import Log, adam, train_small
 from headstart.heads import is_significant, significance
 from headstart.progress import Progress, silent
 from headstart.results import Difference, Interval

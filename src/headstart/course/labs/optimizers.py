@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from headstart import plots
+from headstart.augment.searching import one_thread
 from headstart.course.labs.networks import perceptron
 from headstart.course.labs.result import LabResult
 from headstart.course.labs.samples import Samples, Task, draw_task
@@ -24,7 +25,7 @@ from headstart.course.labs.spread import (
     whole,
     written,
 )
-from headstart.course.labs.training import Log, one_thread, train_small
+from headstart.course.labs.training import Log, train_small
 from headstart.heads import is_significant, significance
 from headstart.progress import Progress, silent
 from headstart.results import Interval

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -116,17 +115,6 @@ def evaluate(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[float,
     logits = network(images)
     right = (logits.argmax(1) == labels).float().mean()
     return float(F.cross_entropy(logits, labels)), float(right)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one thread: for steps of a millisecond, threads cost more than they save."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def sgd(rate: float, momentum: float = 0.0) -> MakeOptimizer:

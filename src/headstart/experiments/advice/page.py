@@ -147,7 +147,6 @@ def _depth(r: AdviceResult, depth: Depth) -> Section:
         rows,
         name="advice-depth",
         title="Earlier layers against the last",
-        description="; ".join(f"{row.label} {row.value:.1f} %" for row in rows),
         axis="cross-validated accuracy, %",
     )
     return Section(

@@ -203,7 +203,6 @@ def _speeds(r: BackbonesResult) -> Section:
         rows,
         name="backbone-speeds",
         title="Accuracy, the fastest first",
-        description="; ".join(f"{line.label}, {line.value:.1f} %" for line in rows),
         axis="cross-validated accuracy, %",
     )
     return Section(

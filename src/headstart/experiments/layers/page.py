@@ -16,7 +16,7 @@ from headstart.heads import is_significant, significance
 from headstart.plots.lines import Line, line_plot
 from headstart.results import Interval
 from headstart.runs.report.pages import Section, Table
-from headstart.wording import counted, listed, points, unsigned_points
+from headstart.wording import counted, listed, unsigned_points
 
 _WIDTH = 640.0
 # Training accuracy that far below base B's is said.
@@ -295,7 +295,6 @@ def _drops(r: LayersResult) -> Section:
         rows,
         name="drops",
         title="The drop and its parts",
-        description="; ".join(f"{row.label} {points(row.value / 100)} points" for row in rows),
         axis="points of accuracy lost on B",
         zero=True,
         width=480,

@@ -174,7 +174,6 @@ def _figure(r: ShiftResult) -> str:
         rows,
         name="accuracies",
         title="Accuracy on held-out images",
-        description="; ".join(f"{row.label} {row.value:.1f} %" for row in rows),
         axis="accuracy",
         width=480,
     )

@@ -104,7 +104,6 @@ def _accuracies(r: BaselineResult) -> Section:
         rows,
         name="baseline-accuracies",
         title="Test accuracy of each method",
-        description="; ".join(f"{row.label} {row.value:.1f} %" for row in rows),
         axis="test accuracy, %",
         width=520,
     )
@@ -125,7 +124,6 @@ def _differences(r: BaselineResult) -> Section:
         rows,
         name="baseline-differences",
         title=f"Test accuracy against {last}",
-        description="; ".join(f"{row.label} {points(row.value / 100)} points" for row in rows),
         axis=f"points over {last}",
         zero=True,
         width=520,

@@ -23,7 +23,6 @@ from headstart.experiments.size.result import CurvePoint, Forecast, Needed, Poin
 from headstart.experiments.size.scratch import train_from_scratch
 from headstart.experiments.size.settings import Settings
 from headstart.heads import repeated_accuracy
-from headstart.heads.output_layer import fit_predict
 from headstart.probe import judge, training_folds
 from headstart.probe.judging import TOLERANCE
 from headstart.probe.learning_curve import (
@@ -195,16 +194,19 @@ def measure_curve(
     """The learning curve of the features of one layer, and the C of its SVMs."""
     train, test = division(index)
     X, y = reader.read(block, train), labels_of(train)
-    X_test, y_test = reader.read(block, test), labels_of(test)
     chosen = choose_counts(y, s.sizes)
     largest = take(y, random_order(train, s.seed), chosen[-1])
     C = _best_cost(index, [train[i] for i in largest], X[largest], s.seed)
-
-    def recognise(rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        return np.asarray(fit_predict(X[rows], y[rows], X_test, C, TOLERANCE) == y_test)
-
-    seeds = range(s.seed, s.seed + s.seeds)
-    means, correct = learning_curve(train, chosen, seeds, recognise, progress)
+    means, correct = learning_curve(
+        train,
+        test,
+        (X, reader.read(block, test)),
+        C,
+        TOLERANCE,
+        counts=chosen,
+        seeds=range(s.seed, s.seed + s.seeds),
+        progress=progress,
+    )
     return Curve(counts=chosen, means=means, correct=correct, groups=groups_of(test)), C
 
 

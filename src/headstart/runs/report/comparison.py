@@ -15,7 +15,7 @@ from headstart.runs.report import words
 from headstart.runs.report.page import environment, source
 from headstart.training.diagnosis import diagnose
 from headstart.training.history import Epoch, curves_of
-from headstart.wording import counted, points
+from headstart.wording import counted
 
 
 def write_comparison(folder: Path, r: ComparisonResult) -> Path:
@@ -104,7 +104,6 @@ def _differences(r: ComparisonResult) -> Markup | None:
         rows,
         name="differences",
         title=f"Test accuracy against {r.reference}",
-        description="; ".join(f"{r.label} {points(r.value / 100)} points" for r in rows),
         axis=f"points over {r.reference}",
         zero=True,
     )

@@ -254,11 +254,6 @@ def _row(
     label: str | None = None,
     second: Interval | None = None,
 ) -> plots.IntervalRow:
-    return plots.IntervalRow(
-        label=label or story.place(candidate),
-        value=100 * interval.value,
-        low=100 * interval.low,
-        high=100 * interval.high,
-        mark=candidate.mark,
-        second=None if second is None else second.percent,
+    return plots.IntervalRow.of_shares(
+        label or story.place(candidate), interval, mark=candidate.mark, second=second
     )

@@ -9,7 +9,7 @@ from headstart.results import Interval
 from headstart.runs.report import words
 from headstart.runs.report.pages import Section, Table, render_page
 from headstart.runs.side_by_side import ComparedRun, ComparedRuns, noun_of
-from headstart.wording import points, signed_points
+from headstart.wording import signed_points
 
 Rows = Sequence[ComparedRun]
 
@@ -54,7 +54,6 @@ def _differences(rows: Rows) -> Section:
         shown,
         name="runs-differences",
         title=f"Test accuracy against {rows[0].name}",
-        description="; ".join(f"{r.label} {points(r.value / 100)} points" for r in shown),
         axis=f"percentage points over {rows[0].name}",
         zero=True,
     )

@@ -16,20 +16,11 @@ def text_plots(found: TextResult) -> dict[str, Markup | None]:
 def _layer_plot(found: TextResult) -> Markup | None:
     if found.layers is None:
         return None
-    rows = [
-        plots.IntervalRow(
-            label=row.name,
-            value=100 * row.accuracy.value,
-            low=100 * row.accuracy.low,
-            high=100 * row.accuracy.high,
-        )
-        for row in found.layers.rows
-    ]
+    rows = [plots.IntervalRow.of_shares(row.name, row.accuracy) for row in found.layers.rows]
     svg = plots.interval_plot(
         rows,
         name="figure-text-layers",
         title="Accuracy of a linear classifier on each layer",
-        description="; ".join(f"{r.label} {r.value:.1f} %" for r in rows),
         axis="cross-validated accuracy, %",
     )
     return Markup(svg)

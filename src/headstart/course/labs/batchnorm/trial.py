@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from headstart.augment.searching import one_thread
 from headstart.course.labs.batchnorm import words
 from headstart.course.labs.batchnorm.landscape import covariate_shift, smoothness
 from headstart.course.labs.batchnorm.result import (
@@ -34,7 +35,7 @@ from headstart.course.labs.spread import (
     ratio_over_seeds,
     share_over_seeds,
 )
-from headstart.course.labs.training import Log, OnStep, one_thread, sgd, train_small
+from headstart.course.labs.training import Log, OnStep, sgd, train_small
 from headstart.progress import Progress, silent
 from headstart.results import Difference, Interval
 

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from headstart.augment.searching import one_thread
 from headstart.course.labs.result import LabResult
 from headstart.course.labs.samples import Samples
 from headstart.course.labs.spread import over_seeds, ratio_over_seeds
-from headstart.course.labs.training import one_thread
 from headstart.heads import is_significant
 from headstart.progress import Progress, silent
 from headstart.results import Interval
