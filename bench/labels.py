@@ -314,7 +314,7 @@ def kept(name: str, *, again: bool) -> tuple[Any, float]:
     """What a part measures, and its seconds of CPU, from an earlier run that was interrupted if there is one."""
     measure, arguments = PARTS[name]
     path = kept_at(name)
-    if not again and (known := recall_json(path)) is not None:
+    if not again and (known := recall_json(path, list)) is not None:
         found, seconds = known
         return found, seconds
     started = time.process_time()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from msgspec.structs import replace
@@ -7,19 +8,17 @@ from msgspec.structs import replace
 from headstart.cli.tables import finetuning_lines
 from headstart.results import Interval
 from headstart.runs.result import Diagnosis, FinetuningResult, ValidationResult
+from headstart.training import Epoch
 
 
 def tuned(**changes: Any) -> FinetuningResult:
-    epochs: list[dict[str, float | None]] = [
-        {
-            "epoch": i,
-            "train_loss": 1 / i,
-            "val_loss": None,
-            "train_accuracy": 0.5,
-            "val_accuracy": 0.4,
-        }
+    epochs = [
+        Epoch(
+            epoch=i, train_loss=1 / i, val_loss=math.nan, train_accuracy=0.5, val_accuracy=0.4,
+            lr=0.1, seconds=1.0,
+        )
         for i in (1, 2)
-    ]
+    ]  # fmt: skip
     share = Interval(0.5, 0.4, 0.6)
     found = FinetuningResult(
         sentence="Fine-tuned: it wins and is taken.",

@@ -49,12 +49,12 @@ def test_recall_json__a_damaged_file_counts_as_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     path = tmp_path / "x.json"
-    assert memo.recall_json(path) is None
+    assert memo.recall_json(path, list) is None
     path.write_text(text)
-    assert memo.recall_json(path) is None
+    assert memo.recall_json(path, list) is None
     assert "damaged" in caplog.text
     memo.keep_json(path, [1, "a"])
-    assert memo.recall_json(path) == [1, "a"]
+    assert memo.recall_json(path, list) == [1, "a"]
 
 
 def test_recall_arrays__some_stay_on_the_disk(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from headstart.comparison.result import ArmResult, ComparisonResult
 from headstart.results import Difference, Interval
+from headstart.training.history import Epoch
 
 SCENES = [
     "Bedroom", "Coast", "Forest", "Highway", "Industrial", "InsideCity", "Kitchen", "LivingRoom",
@@ -166,10 +167,10 @@ def regimes() -> ComparisonResult:
         "upper": (90.4, (91.7, 90.6, 92.6), (91.2, 92.3), (1.2, 0.2, 2.2), 58, 3_136_239),
     }  # fmt: skip
     epochs = [
-        {
-            "epoch": i, "train_loss": 2.0 / i, "train_accuracy": 1 - 0.5 / i, "val_loss": 2.2 / i,
-            "val_accuracy": 1 - 0.6 / i, "seconds": 1.0, "lr": 0.01,
-        }
+        Epoch(
+            epoch=i, train_loss=2.0 / i, train_accuracy=1 - 0.5 / i, val_loss=2.2 / i,
+            val_accuracy=1 - 0.6 / i, seconds=1.0, lr=0.01,
+        )
         for i in range(1, 7)
     ]  # fmt: skip
 

@@ -145,11 +145,11 @@ def test_store__a_disk_that_takes_nothing(tmp_path: Path, how: str, words: str) 
     cache = tmp_path / "cache"
     cache.mkdir()
     code = (
-        "import json, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import faulty\n"
+        "import dataclasses, json, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import faulty\n"
         "from headstart.runs.examination import examine_store\n"
         "root = Path(sys.argv[2])\n"
         "faulty.install(faulty.Faults(root=root, journal=root.parent / 'j', at=1, how=sys.argv[3]))\n"
-        "print(json.dumps([f.to_dict() for f in examine_store(root)]))"
+        "print(json.dumps([dataclasses.asdict(f) for f in examine_store(root)]))"
     )
     trust = Path(__file__).parents[1] / "trust"
     done = subprocess.run(

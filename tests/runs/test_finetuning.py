@@ -232,7 +232,7 @@ def test_fit__held_out_labels_never_change_the_network(
         assert mine.read_bytes() == its.read_bytes()
     told = [r.metrics.finetuning for r in (swapped, won)]
     assert told[0].validation == told[1].validation
-    assert [e["val_loss"] for e in told[0].history] == [e["val_loss"] for e in told[1].history]
+    assert [e.val_loss for e in told[0].history] == [e.val_loss for e in told[1].history]
     right = [r.metrics.test.accuracy.value for r in (swapped, won)]
     assert sum(right) == pytest.approx(1)
 

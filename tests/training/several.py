@@ -13,6 +13,7 @@ to as FOLDER/<name>.safetensors, with the history in its header. WHAT is done me
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -60,7 +61,7 @@ def train_all(folder: Path, wanted: dict[str, dict[str, Any]], what: str = "") -
         )
         if processes.current().is_first:
             state = {k: v.contiguous() for k, v in trained.network.state_dict().items()}
-            history = json.dumps([epoch.to_dict() for epoch in trained.history])
+            history = json.dumps([dataclasses.asdict(epoch) for epoch in trained.history])
             facts = {"history": history, "is_cached": str(trained.is_cached)}
             save_file(state, folder / f"{name}.safetensors", metadata=facts)
 

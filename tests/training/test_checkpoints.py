@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -117,7 +118,7 @@ def test_load_checkpoint__cut_short_is_told(records: list[Record], tmp_path: Pat
 def test_load_checkpoint__a_header_of_another_form_is_told(
     header: str, records: list[Record], tmp_path: Path
 ) -> None:
-    position = json.dumps(some(records).position.to_dict())
+    position = json.dumps(msgspec.to_builtins(some(records).position))
     header = header.replace("POSITION", position)
     save_file({"a": torch.zeros(1)}, tmp_path / NAME, metadata={"headstart": header})
     with pytest.raises(RunError, match="damaged or not a checkpoint"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -82,7 +83,7 @@ def assert_equal_up_to_rounding(folder: Path, name: str, expected: Trained) -> N
         assert torch.allclose(found[key], value, rtol=1e-4, atol=1e-5), (name, key)
     for one, epoch in zip(history(folder, name), expected.history, strict=True):
         assert one == pytest.approx(
-            {k: v for k, v in epoch.to_dict().items() if k in one}, rel=1e-5
+            {k: v for k, v in dataclasses.asdict(epoch).items() if k in one}, rel=1e-5
         )
 
 

@@ -236,7 +236,7 @@ def trained(box: Path, world: Path) -> dict[str, Any]:
 
     found = load_trained(box / "runs" / "trained.safetensors")
     state = found.network.state_dict()
-    history = [dataclasses.replace(e, seconds=0.0).to_dict() for e in found.history]
+    history = [dataclasses.asdict(e) | {"seconds": 0.0} for e in found.history]
     weights = {name: sha256(value.numpy().tobytes()) for name, value in state.items()}
     return {"weights": weights, "history": history, "best_epoch": found.best_epoch}
 

@@ -77,5 +77,5 @@ class Bars:
         """Redraw the curves."""
         from headstart.training.history import curves_of
 
-        self.shown.curves = learning_curves(**curves_of([epoch.to_dict() for epoch in history]))
+        self.shown.curves = learning_curves(**curves_of(history))
         self.shown.refresh()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from headstart.cli import options
@@ -43,18 +43,31 @@ def doctor(
         headstart doctor --no-speed
     """
     found = examine(device, speed=speed)
-    findings: list[Finding] = found.pop("findings")
     if as_json:
-        facts = found | {"findings": [f.to_dict() for f in findings]}
-        echo_json(facts)
+        echo_json(found)
     else:
-        _show(found, findings)
-    if any(f.mark == "problem" for f in findings):
+        _show(found)
+    if any(f.mark == "problem" for f in found.findings):
         raise typer.Exit(1)
 
 
-def examine(device: str | None, *, speed: bool = True) -> dict[str, Any]:
-    """Everything that ``doctor`` shows; ``findings`` are `Finding`, all else is JSON-able."""
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that ``doctor`` shows."""
+
+    headstart: str  # its version
+    machine: str
+    cores: int
+    device: str
+    versions: dict[str, str]
+    cache: str
+    engines: list[Trial]
+    images_per_s_by_cores: dict[int, float]
+    advice: list[str]
+    findings: list[Finding]
+
+
+def examine(device: str | None, *, speed: bool = True) -> Examination:
+    """Examine this installation; `speed`: time the engines."""
     import headstart
     from headstart.features.cores import n_cores
     from headstart.features.engines import has_bfloat16, machine_name, pick_device
@@ -72,18 +85,18 @@ def examine(device: str | None, *, speed: bool = True) -> dict[str, Any]:
         *examination.examine_store(cache),
         *examination.examine_packages(),
     ]
-    return {
-        "headstart": headstart.__version__,
-        "machine": machine_name(),
-        "cores": n_cores(),
-        "device": chosen,
-        "versions": {"python": platform.python_version(), **package_versions()},
-        "cache": str(cache),
-        "engines": [asdict(t) for t in trials],
-        "images_per_s_by_cores": by_cores,
-        "advice": [_precision_advice(has_bfloat16(chosen))],
-        "findings": findings,
-    }
+    return Examination(
+        headstart=headstart.__version__,
+        machine=machine_name(),
+        cores=n_cores(),
+        device=chosen,
+        versions={"python": platform.python_version(), **package_versions()},
+        cache=str(cache),
+        engines=trials,
+        images_per_s_by_cores=by_cores,
+        advice=[_precision_advice(has_bfloat16(chosen))],
+        findings=findings,
+    )
 
 
 def _trials(device: str) -> tuple[list[Trial], dict[int, float]]:
@@ -101,30 +114,30 @@ def _trials(device: str) -> tuple[list[Trial], dict[int, float]]:
     return trials, rates_by_cores(backbone, cache=cache_folder()) if device == "cpu" else {}
 
 
-def _show(found: dict[str, Any], findings: list[Finding]) -> None:
+def _show(found: Examination) -> None:
     from rich.text import Text
 
     out = console()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
-    out.print(f"headstart {found['headstart']}: {versions}\n", markup=False, soft_wrap=True)
-    for finding in findings:
+    versions = ", ".join(f"{k} {v}" for k, v in found.versions.items())
+    out.print(f"headstart {found.headstart}: {versions}\n", markup=False, soft_wrap=True)
+    for finding in found.findings:
         line = Text(f"{finding.mark:<8} ", style=STYLES[finding.mark])
         line.append(f"{finding.about}: {finding.says}", style="default")
         out.print(line, soft_wrap=True)
         if finding.advice:
             out.print(f"{'':9}-> {finding.advice}", markup=False, soft_wrap=True)
-    if found["engines"]:
+    if found.engines:
         out.print("\nImages a second of the embedded network, forward passes alone:")
-    for trial in found["engines"]:
-        rate = trial["error"] or f"{trial['images_per_s']:8,.0f}"
-        out.print(f"  {trial['engine']:<26} {rate}", markup=False, soft_wrap=True)
-    if by_cores := found["images_per_s_by_cores"]:
+    for trial in found.engines:
+        rate = trial.error or f"{trial.images_per_s:8,.0f}"
+        out.print(f"  {trial.engine:<26} {rate}", markup=False, soft_wrap=True)
+    if by_cores := found.images_per_s_by_cores:
         rates = ", ".join(f"{n} {rate:,.0f}" for n, rate in by_cores.items())
         out.print(f"  in float32, by cores:      {rates}", markup=False, soft_wrap=True)
-    for advice in found["advice"]:
+    for advice in found.advice:
         out.print(f"\n{advice}", markup=False)
-    n_problems = sum(f.mark == "problem" for f in findings)
-    n_notes = sum(f.mark == "note" for f in findings)
+    n_problems = sum(f.mark == "problem" for f in found.findings)
+    n_notes = sum(f.mark == "note" for f in found.findings)
     out.print(f"\nproblems: {n_problems}, notes: {n_notes}", markup=False)
 
 

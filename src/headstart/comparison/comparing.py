@@ -233,7 +233,7 @@ class Comparison:
             seconds=self.seconds(arm.name),
             n_trained_parameters=done[0].n_trained_parameters,
             notes=tuple(o.note for o in done),
-            histories=tuple(tuple(epoch.to_dict() for epoch in o.history) for o in done),
+            histories=tuple(o.history for o in done),
             best_epochs=tuple(o.best_epoch for o in done),
             is_taken=arm.name == self.taken,
         )

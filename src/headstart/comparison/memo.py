@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.features.cores import n_cores
 from headstart.features.engines import machine_name
-from headstart.probe.memo import keep_json, memo_path, recall_json, report_damage
+from headstart.probe.memo import keep_json, memo_path, recall_json
 from headstart.training.history import Epoch
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Rooms whose code decides an outcome.
 CODE = ("augment", "training", "heads", "probe", "text")
+Bits = Annotated[str, msgspec.Meta(pattern="^[01]*$")]
 
 
 def place(root: Path, identity: Mapping[str, Any], split: Split, arm: Arm) -> Path:
@@ -47,17 +49,29 @@ def address(folder: Path, facts: Mapping[str, Any]) -> Path:
     return memo_path(folder.parent, folder.name, [machine, facts], code=CODE)
 
 
+class _Kept(msgspec.Struct, kw_only=True):
+    """An outcome as its file has it."""
+
+    val: Bits
+    test: Bits
+    seconds: float
+    n_trained_parameters: int
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    note: str
+
+
 def keep(path: Path, outcome: Outcome) -> None:
     """Write an outcome."""
-    facts = {
-        "val": _bits(outcome.val_correct),
-        "test": _bits(outcome.test_correct),
-        "seconds": outcome.seconds,
-        "n_trained_parameters": outcome.n_trained_parameters,
-        "history": [epoch.to_dict() for epoch in outcome.history],
-        "best_epoch": outcome.best_epoch,
-        "note": outcome.note,
-    }
+    facts = _Kept(
+        val=_bits(outcome.val_correct),
+        test=_bits(outcome.test_correct),
+        seconds=outcome.seconds,
+        n_trained_parameters=outcome.n_trained_parameters,
+        history=outcome.history,
+        best_epoch=outcome.best_epoch,
+        note=outcome.note,
+    )
     keep_json(path, facts)
 
 
@@ -65,22 +79,17 @@ def recall(path: Path) -> Outcome | None:
     """Read what `keep` wrote; None where there is nothing, or it is damaged."""
     from headstart.comparison.comparing import Outcome
 
-    facts = recall_json(path)
-    if facts is None:
+    if (kept := recall_json(path, _Kept)) is None:
         return None
-    try:
-        return Outcome(
-            val_correct=_array(facts["val"]),
-            test_correct=_array(facts["test"]),
-            seconds=float(facts["seconds"]),
-            n_trained_parameters=int(facts["n_trained_parameters"]),
-            history=tuple(Epoch.from_dict(epoch) for epoch in facts["history"]),
-            best_epoch=int(facts["best_epoch"]),
-            note=str(facts["note"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        report_damage(path, error)
-        return None
+    return Outcome(
+        val_correct=_array(kept.val),
+        test_correct=_array(kept.test),
+        seconds=kept.seconds,
+        n_trained_parameters=kept.n_trained_parameters,
+        history=kept.history,
+        best_epoch=kept.best_epoch,
+        note=kept.note,
+    )
 
 
 def _bits(values: NDArray[np.bool_]) -> str:
@@ -88,6 +97,4 @@ def _bits(values: NDArray[np.bool_]) -> str:
 
 
 def _array(bits: str) -> NDArray[np.bool_]:
-    if set(bits) - {"0", "1"}:
-        raise ValueError("neither 0 nor 1")
     return np.array([b == "1" for b in bits], dtype=bool)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from headstart import plots
 from headstart.results import Difference, Interval, Result
+from headstart.training.history import Epoch
 
 
 class ArmResult(Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class ArmResult(Struct, frozen=True, kw_only=True):
     seconds: float  # seconds of one fit, `extra_s` included
     n_trained_parameters: int
     notes: tuple[str, ...]  # one a seed
-    histories: tuple[tuple[dict[str, Any], ...], ...]  # one a seed, empty for an SVM
+    histories: tuple[tuple[Epoch, ...], ...]  # one a seed, empty for an SVM
     best_epochs: tuple[int, ...]
     is_taken: bool
     # what arms of this kind have besides, such as the views of an image

@@ -14,15 +14,17 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import OutputError
+from headstart.errors import HeadstartError, OutputError
 from headstart.files import mark_used, write_atomically
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Folders of the cache that could not be written to; each is reported once.
 _unwritable: set[Path] = set()
@@ -79,21 +81,21 @@ def digest_of(facts: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def recall_json(path: Path) -> Any:
-    """The value kept at `path`; None where there is none, or the file is damaged."""
+def recall_json(path: Path, kind: type[T]) -> T | None:
+    """The value of this type kept at `path`; None where there is none, or the file is damaged."""
     try:
         mark_used(path)
-        return json.loads(path.read_text(encoding="utf-8"))
+        return msgspec.convert(json.loads(path.read_text(encoding="utf-8")), kind)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HeadstartError) as error:
         report_damage(path, error)
         return None
 
 
 def keep_json(path: Path, value: Any) -> None:
-    """Write a JSON-able value, atomically; where the disk is full, log it and go on."""
-    _write(path, json.dumps(value).encode())
+    """Write a value of builtins, structs and dataclasses, atomically; where the disk is full, log it and go on."""
+    _write(path, json.dumps(msgspec.to_builtins(value)).encode())
 
 
 def recall_arrays(path: Path, *, on_disk: Sequence[str] = ()) -> dict[str, NDArray[Any]] | None:

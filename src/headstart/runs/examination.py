@@ -6,7 +6,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -37,10 +37,6 @@ class Finding:
     about: str
     says: str
     advice: str = ""  # what to do; empty where nothing is
-
-    def to_dict(self) -> dict[str, str]:
-        """JSON-able."""
-        return asdict(self)
 
 
 def _ok(about: str, says: str) -> Finding:

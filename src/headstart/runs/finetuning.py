@@ -25,13 +25,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from headstart.errors import DataError, HeadstartError, RunError, one_line
 from headstart.heads import Criterion
+from headstart.probe.memo import keep_json, recall_json
 from headstart.progress import Progress
 from headstart.runs.offer import Judged, Offer, make_offer
 from headstart.runs.outcome import Comparison, Finetuning
 from headstart.runs.parts import Head, Parts, divide, first_layer
 from headstart.runs.refit import Tested
 from headstart.runs.trained_model import best_view, finite_logits, logits_model, score_test
-from headstart.runs.training_plan import MARGIN, Asked, Plan, plan_training, recall_plan
+from headstart.runs.training_plan import MARGIN, Asked, Plan, plan_training
 from headstart.wording import rough_time
 
 if TYPE_CHECKING:
@@ -334,7 +335,8 @@ class Attempt:
             settings = dataclasses.replace(self.asked.settings, size_px=size)
             return Plan(settings=settings, full_epochs=settings.epochs)
         kept_at = folder / "plan.json"
-        if (kept := recall_plan(kept_at)) is not None:
+        if (kept := recall_json(kept_at, Plan)) is not None:
+            logger.info("fine-tuning goes on with the plan in %s", kept_at)
             return kept
         sizes = [self.usual_size, *sorted(s for s in self.stores if s < self.usual_size)[::-1]]
         found = plan_training(
@@ -349,7 +351,7 @@ class Attempt:
             device=self.settings.own_device or "auto",
         )
         if isinstance(found, Plan):
-            found.keep(kept_at)
+            keep_json(kept_at, found)
         return found
 
     def _folder(self) -> Path:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,7 +254,7 @@ class Finetuning:
             refitted=self.refitted,
             predicts_at_px=self.tested.model.blocks.resolutions[0] if self.tested else None,
             validation=self.comparison.result(classes) if self.comparison else None,
-            history=tuple(_finite(epoch.to_dict()) for epoch in self.history),
+            history=self.history,
             diagnosis=tuple(
                 Diagnosis(code=f.code, sentence=f.sentence, suggestion=f.suggestion)
                 for f in findings
@@ -277,10 +277,3 @@ def signed(value: float) -> str:
 def is_better(difference: PairedDifference) -> bool:
     """More accurate and not a tie: the bar for preferring a candidate."""
     return difference.value > 0 and not difference.is_tie
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity."""
-    return {
-        k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()
-    }

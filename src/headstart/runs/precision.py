@@ -8,20 +8,20 @@ images keep their nearest neighbours and the decisions of a linear head (docs/pe
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data.targets import kind_of, label_sizes, names_of
 from headstart.errors import DataError
-from headstart.files import mark_used, write_atomically
+from headstart.probe.memo import keep_json, recall_json
 from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -59,6 +59,13 @@ class Gate:
         return "bfloat16" if self.passed else "float32"
 
 
+class _Kept(msgspec.Struct):
+    """What was found, and the digests of the images that it was found on."""
+
+    gate: Gate
+    sample: list[str]
+
+
 def choose_precision(
     backbone: Backbone,
     records: Sequence[Record],
@@ -91,8 +98,7 @@ def choose_precision(
     if (known := _recall(kept_at, {r.digest for r in records})) is not None:
         return known
     gate = _compare(backbone, sample, where, cache, progress)
-    facts = {"gate": asdict(gate), "sample": [r.digest for r in sample]}
-    write_atomically(kept_at, json.dumps(facts).encode())
+    keep_json(kept_at, _Kept(gate=gate, sample=[r.digest for r in sample]))
     logger.info("precision: %s (%s)", gate.precision, gate.reason)
     return gate
 
@@ -208,27 +214,16 @@ def _timed(engine: Engine, images: NDArray[np.uint8]) -> tuple[list[NDArray[np.f
 
 def _recall(kept_at: Path, here: set[str]) -> Gate | None:
     """What was found on these images before, or on a sample of which half is still here."""
-    found: list[tuple[int, Gate, Path]] = []
+    found: list[tuple[int, Gate]] = []
     for path in sorted(kept_at.parent.glob(f"{kept_at.name.partition('-')[0]}-*.json")):
-        try:
-            kept = json.loads(path.read_text())
-            gate, sample = Gate(**kept["gate"]), kept["sample"]
-            n_here = len(here.intersection(sample))
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, TypeError, KeyError):
-            logger.warning("damaged file %s: it does not count", path)
+        if (kept := recall_json(path, _Kept)) is None:
             continue
         if path == kept_at:
-            found = [(len(sample), gate, path)]
-            break
-        if 2 * n_here >= len(sample):
-            found.append((n_here, gate, path))
-    if not found:
-        return None
-    _, gate, path = max(found, key=lambda f: f[0])
-    mark_used(path)
-    return gate
+            return kept.gate
+        n_here = len(here.intersection(kept.sample))
+        if 2 * n_here >= len(kept.sample):
+            found.append((n_here, kept.gate))
+    return max(found, key=lambda f: f[0])[1] if found else None
 
 
 def _kept_at(backbone: Backbone, sample: Sequence[Record], device: str, cache: Path) -> Path:

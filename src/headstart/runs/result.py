@@ -19,6 +19,7 @@ from headstart.heads.thresholds import Thresholds
 from headstart.results import Difference, Estimate, Interval
 from headstart.runs.folder import SCHEMA, damaged, read_json
 from headstart.runs.reliance import Checks, Reliability
+from headstart.training.history import Epoch
 
 METRICS = "metrics.json"
 _ENDS = {"value": math.nan, "low": -math.inf, "high": math.inf}
@@ -266,7 +267,7 @@ class FinetuningResult(msgspec.Struct, frozen=True, kw_only=True):
     refitted: bool = False
     predicts_at_px: Count | None = None
     validation: ValidationResult | None = None
-    history: tuple[dict[str, float | None], ...] = ()
+    history: tuple[Epoch, ...] = ()
     diagnosis: tuple[Diagnosis, ...] = ()
     needs_s: float | None = None
     seconds: dict[str, float] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import math
 import tempfile
@@ -13,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headstart.errors import HeadstartError
-from headstart.files import write_atomically
 from headstart.training import TrainSettings
 from headstart.wording import rough_time
 
@@ -62,26 +59,6 @@ class Plan:
     # into how many parts the training images are divided, to be held out in turn; 0: the folds of
     # the cross-validation, as many as there is time for
     n_parts: int = 0
-
-    def keep(self, path: Path) -> None:
-        """Write it down, for the same command after an interruption."""
-        text = json.dumps(vars(self) | {"settings": self.settings.to_dict()})
-        write_atomically(path, text.encode())
-
-
-def recall_plan(path: Path) -> Plan | None:
-    """What `Plan.keep` wrote; None where there is nothing, or nothing whole."""
-    try:
-        kept = json.loads(path.read_text())
-        kept["settings"] = TrainSettings.from_dict(kept["settings"])
-        plan = Plan(**kept)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, HeadstartError) as error:
-        logger.warning("damaged file %s (%s): planned again", path, error)
-        return None
-    logger.info("fine-tuning goes on with the plan in %s", path)
-    return plan
 
 
 @dataclass(frozen=True, kw_only=True)

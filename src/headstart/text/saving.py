@@ -18,11 +18,9 @@ from headstart.text.settings import TextTraining
 from headstart.text.textcnn import CHANNELS, TextCNN
 from headstart.text.training import TrainedText
 from headstart.text.words import Vocabulary
-from headstart.training.history import Epoch
-from headstart.training.trained import TrainingFile
+from headstart.training.trained import SCHEMA, TrainingFile
 
 NAME = "textcnn.safetensors"
-SCHEMA = 1
 
 
 class TextNetworkFile(TrainingFile, frozen=True, kw_only=True):
@@ -41,7 +39,7 @@ def save_textcnn(folder: Path, trained: TrainedText, vocabulary: Vocabulary) -> 
     """
     from safetensors.torch import save
 
-    header = TextNetworkFile(schema=SCHEMA, words=vocabulary.words, **trained.to_dict())
+    header = TextNetworkFile(words=vocabulary.words, **trained.facts(trained.settings.to_dict()))
     state = {name: v.contiguous().clone() for name, v in trained.model.state_dict().items()}
     path = folder / NAME
     write_atomically(
@@ -106,7 +104,7 @@ def _build(header: TextNetworkFile, state: dict[str, Tensor]) -> tuple[TrainedTe
     trained = TrainedText(
         model=model.eval().requires_grad_(False),
         classes=header.classes,
-        history=tuple(Epoch.from_dict(epoch) for epoch in header.history),
+        history=header.history,
         settings=settings,
         best_epoch=header.best_epoch,
         seconds=header.seconds,

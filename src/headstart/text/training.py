@@ -31,6 +31,7 @@ from headstart.training.loop import Loop
 from headstart.training.network import HEAD
 from headstart.training.optimizers import make_groups
 from headstart.training.regimes import Division, hash_frozen, require_unchanged
+from headstart.training.trained import TrainingRecord
 
 if TYPE_CHECKING:
     from headstart.text.words import Vocabulary
@@ -39,7 +40,7 @@ __all__ = ["TextTraining", "TrainedText", "extract_taps", "predict_proba", "trai
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedText:
+class TrainedText(TrainingRecord):
     """A trained TextCNN.
 
     Attributes
@@ -59,29 +60,11 @@ class TrainedText:
     """
 
     model: TextCNN
-    classes: tuple[str, ...]
-    history: tuple[Epoch, ...]
-    best_epoch: int
     settings: TextTraining
-    seconds: float
-    n_trained_parameters: int
-    device: str = "cpu"
 
     def proba(self, token_rows: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
         """Probabilities (n, K) of texts, read up to the words that training read."""
         return predict_proba(self.model, token_rows, max_words=self.settings.max_words)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: what was done and how it went, without the weights."""
-        return {
-            "settings": self.settings.to_dict(),
-            "classes": list(self.classes),
-            "history": [epoch.to_dict() for epoch in self.history],
-            "best_epoch": self.best_epoch,
-            "seconds": self.seconds,
-            "n_trained_parameters": self.n_trained_parameters,
-            "device": self.device,
-        }
 
 
 def train_textcnn(

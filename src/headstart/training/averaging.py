@@ -7,7 +7,6 @@ pretrained weights (L2-SP), and interpolation between initial and final weights 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,21 +59,15 @@ class Ema:
         for name, value in module.state_dict().items():
             value.copy_(self.values[name])
 
-    def state_dict(self) -> dict[str, Any]:
-        """``n_updates``, and ``values``: name to tensor (copies)."""
-        values = {name: value.clone() for name, value in self.values.items()}
-        return {"n_updates": self.n_updates, "values": values}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the state from `state_dict`.
+    def restore(self, n_updates: int, values: Mapping[str, Tensor]) -> None:
+        """Continue from an earlier average.
 
         Raises ValueError if the names are not those of this module.
         """
-        if set(state["values"]) != set(self.values):
-            odd = sorted(set(state["values"]) ^ set(self.values))
+        if odd := sorted(values.keys() ^ self.values.keys()):
             raise ValueError(f"the average is of another module: {odd[0]!r} is in one only")
-        self.n_updates = int(state["n_updates"])
-        for name, value in state["values"].items():
+        self.n_updates = n_updates
+        for name, value in values.items():
             self.values[name].copy_(value)
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -31,8 +32,7 @@ SCHEMA = 1
 _HEADER = "headstart"
 
 
-@dataclass(kw_only=True)
-class Position:
+class Position(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The position of a run."""
 
     epoch: int = 1  # the current epoch, from 1; ``epochs + 1`` when all are done
@@ -46,17 +46,16 @@ class Position:
     best_epoch: int = 0
     best_value: float = 0.0
     is_done: bool = False
-    history: list[Epoch] = field(default_factory=list)
+    history: list[Epoch] = []
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {**vars(self), "history": [epoch.to_dict() for epoch in self.history]}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Position:
-        """Read what `to_dict` wrote."""
-        history = [Epoch.from_dict(epoch) for epoch in data["history"]]
-        return cls(**{**data, "history": history})
+class _Header(msgspec.Struct, kw_only=True):
+    """What the file says besides its tensors."""
+
+    schema: int
+    identity: dict[str, Any]
+    position: Position
+    numbers: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,19 +106,21 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """
     from safetensors.torch import save
 
-    header = {
-        "schema": SCHEMA,
-        "identity": checkpoint.identity,
-        "position": checkpoint.position.to_dict(),
-        "numbers": checkpoint.numbers,
-    }
+    header = _Header(
+        schema=SCHEMA,
+        identity=dict(checkpoint.identity),
+        position=checkpoint.position,
+        numbers=dict(checkpoint.numbers),
+    )
     # The format requires contiguous tensors without shared memory.
     tensors = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in checkpoint.tensors.items()
     }
     path = folder / NAME
-    write_atomically(path, save(tensors, metadata={_HEADER: json.dumps(header)}))
+    write_atomically(
+        path, save(tensors, metadata={_HEADER: json.dumps(msgspec.to_builtins(header))})
+    )
     return path
 
 
@@ -129,17 +130,30 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
     Raises RunError where it is damaged, or belongs to another run; the message gives the
     differences.
     """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
     path = folder / NAME
     try:
-        header, tensors = _read(path)
-        found, numbers = dict(header["identity"]), dict(header["numbers"])
-        position = Position.from_dict(header["position"])
-        if not isinstance(found.get("settings", {}), dict):
+        with safe_open(path, framework="pt") as file:
+            # json, since a best value that is not there is NaN.
+            kept = json.loads((file.metadata() or {})[_HEADER])
+        tensors = load_file(path)
+        if (schema := kept["schema"]) != SCHEMA:
+            raise RunError(
+                f"{one_line(str(path))} has format {one_line(str(schema), limit=20)} and this Headstart "
+                f"reads {SCHEMA}: update Headstart, or delete that file to start again"
+            )
+        header = msgspec.convert(kept, _Header)
+        if not isinstance(header.identity.get("settings", {}), dict):
             raise TypeError("the settings are no settings")
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path) from error
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(
+            f"{one_line(str(path))} is damaged or not a checkpoint of Headstart: delete it to start again"
+        ) from error
+    found = header.identity
     differing = [what for what in identity if found.get(what) != identity[what]]
     if differing:
         raise RunError(
@@ -147,10 +161,7 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> Checkpoint | N
             "Give another folder, or delete that file to start again"
         )
     return Checkpoint(
-        identity=found,
-        position=position,
-        tensors=tensors,
-        numbers=numbers,
+        identity=found, position=header.position, tensors=tensors, numbers=header.numbers
     )
 
 
@@ -186,34 +197,6 @@ def find_checkpoint(
         error.is_shared = True
         raise error
     return checkpoint
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the tensors; FileNotFoundError if there is no file."""
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
-        tensors = load_file(path)
-        schema = header["schema"]
-    except FileNotFoundError:
-        raise
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path) from error
-    if schema != SCHEMA:
-        raise RunError(
-            f"{one_line(str(path))} has format {one_line(str(schema), limit=20)} and this Headstart "
-            f"reads {SCHEMA}: update Headstart, or delete that file to start again"
-        )
-    return header, tensors
-
-
-def _damaged(path: Path) -> RunError:
-    return RunError(
-        f"{one_line(str(path))} is damaged or not a checkpoint of Headstart: delete it to start again"
-    )
 
 
 def _differences(

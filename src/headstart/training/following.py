@@ -7,22 +7,48 @@ The first process does everything else (features, an SVM, a comparison, a report
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from headstart.data.records import Record
 from headstart.errors import HeadstartError
 from headstart.training.processes import LostError, Processes, current, shared
 from headstart.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
-    from headstart.data import Record
 
 _leads = False
+
+
+class _Training(msgspec.Struct, kw_only=True, tag=True):
+    """The arguments of a training that all processes join."""
+
+    sides: tuple[tuple[Record, ...], tuple[Record, ...]]
+    classes: tuple[str, ...]
+    settings: TrainSettings
+    folder: Path | None
+    cache: Path
+    device: str
+
+
+class _Ended(msgspec.Struct, tag=True):
+    """The job is done."""
+
+
+class _Failed(msgspec.Struct, tag=True):
+    """The job failed."""
+
+    kind: str
+    message: str
+
+
+_Message = _Training | _Ended | _Failed
 
 
 @contextlib.contextmanager
@@ -35,11 +61,11 @@ def led() -> Iterator[None]:
         raise
     except HeadstartError as error:
         if _leads:
-            current().texts(json.dumps({"error": [type(error).__name__, str(error)]}))
+            _tell(current(), _Failed(type(error).__name__, str(error)))
         raise
     else:
         if _leads:
-            current().texts(json.dumps({"end": True}))
+            _tell(current(), _Ended())
     finally:
         _leads = False
 
@@ -62,15 +88,15 @@ def ask(
     """If this process leads, request the others to train the same."""
     if not _leads:
         return
-    asked = {
-        "sides": [[_plain(record) for record in side] for side in sides],
-        "classes": list(classes),
-        "settings": settings.to_dict(),
-        "folder": None if folder is None else str(folder),
-        "cache": str(cache),
-        "device": device,
-    }
-    processes.texts(json.dumps(asked))
+    asked = _Training(
+        sides=(tuple(sides[0]), tuple(sides[1])),
+        classes=tuple(classes),
+        settings=settings,
+        folder=folder,
+        cache=cache,
+        device=device,
+    )
+    _tell(processes, asked)
     processes.together(lambda: None)
 
 
@@ -85,21 +111,21 @@ def follow(load: Callable[[], Backbone]) -> None:
 
     processes = current()
     loaded: Backbone | None = None
-    while "end" not in (told := json.loads(processes.texts("")[0])):
-        if "error" in told:
-            raise shared(None, *told["error"])
+    while not isinstance(told := _hear(processes), _Ended):
+        if isinstance(told, _Failed):
+            raise shared(None, told.kind, told.message)
         try:
             loaded = processes.together(partial(_once, load, loaded))
-            fit, val = ([_record(facts) for facts in side] for side in told["sides"])
+            fit, val = told.sides
             train(
                 loaded,
                 fit,
                 val,
-                told["classes"],
-                TrainSettings.from_dict(told["settings"]),
-                folder=None if told["folder"] is None else Path(told["folder"]),
-                cache=Path(told["cache"]),
-                device=told["device"],
+                told.classes,
+                told.settings,
+                folder=told.folder,
+                cache=told.cache,
+                device=told.device,
             )
         except HeadstartError as error:
             # The first process may handle an error that all raise, and try again.
@@ -111,11 +137,12 @@ def _once(load: Callable[[], Backbone], loaded: Backbone | None) -> Backbone:
     return loaded or load()
 
 
-def _plain(record: Record) -> dict[str, Any]:
-    return {**dataclasses.asdict(record), "path": str(record.path)}
+def _tell(processes: Processes, message: _Message) -> None:
+    # json, since names of files may hold halves of surrogate pairs
+    processes.texts(json.dumps(msgspec.to_builtins(message, enc_hook=str)))
 
 
-def _record(facts: dict[str, Any]) -> Record:
-    from headstart.data import Record
-
-    return Record(**{**facts, "path": Path(facts["path"])})
+def _hear(processes: Processes) -> _Message:
+    said = json.loads(processes.texts("")[0])
+    told: _Message = msgspec.convert(said, _Message, dec_hook=lambda kind, text: kind(text))
+    return told

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, TypedDict
+
+# JSON has null in place of NaN and infinity; it is read back as NaN.
+if TYPE_CHECKING:
+    Figure = float
+else:
+    Figure = float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,22 +39,17 @@ class Epoch:
     """
 
     epoch: int
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
-    lr: float
+    train_loss: Figure
+    train_accuracy: Figure
+    val_loss: Figure
+    val_accuracy: Figure
+    lr: Figure
     seconds: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dictionary; NaN becomes None."""
-        return {k: None if v != v else v for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Epoch:
-        """Read what `to_dict` wrote."""
-        values: dict[str, Any] = {k: float("nan") if v is None else v for k, v in data.items()}
-        return cls(**values)
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) is None:
+                object.__setattr__(self, field.name, math.nan)
 
 
 class Curves(TypedDict):
@@ -60,16 +62,12 @@ class Curves(TypedDict):
     val_accuracy: list[float]
 
 
-def curves_of(history: Sequence[Mapping[str, Any]]) -> Curves:
-    """Columns for plotting learning curves from the dictionaries of `Epoch.to_dict`."""
-
-    def column(name: str) -> list[float]:
-        return [float("nan") if epoch[name] is None else epoch[name] for epoch in history]
-
+def curves_of(history: Sequence[Epoch]) -> Curves:
+    """Columns for plotting learning curves."""
     return Curves(
-        epochs=[int(epoch["epoch"]) for epoch in history],  # JSON may hold 1.0
-        train_loss=column("train_loss"),
-        val_loss=column("val_loss"),
-        train_accuracy=column("train_accuracy"),
-        val_accuracy=column("val_accuracy"),
+        epochs=[e.epoch for e in history],
+        train_loss=[e.train_loss for e in history],
+        val_loss=[e.val_loss for e in history],
+        train_accuracy=[e.train_accuracy for e in history],
+        val_accuracy=[e.val_accuracy for e in history],
     )

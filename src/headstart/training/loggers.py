@@ -10,7 +10,9 @@ with Headstart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,5 +71,4 @@ def _client(module: str, package: str) -> Any:
 
 def _figures(epoch: Epoch) -> dict[str, float]:
     """What was measured, by name."""
-    figures = epoch.to_dict()
-    return {k: float(v) for k, v in figures.items() if k != "epoch" and v is not None}
+    return {k: v for k, v in asdict(epoch).items() if k != "epoch" and not math.isnan(v)}

@@ -392,10 +392,8 @@ class Loop:
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{index}.{key}"] = value
         if self._ema is not None:
-            average = self._ema.state_dict()
-            changing = set(self._changing)
-            tensors |= {f"ema.{k}": v for k, v in average["values"].items() if k in changing}
-            numbers["ema_updates"] = average["n_updates"]
+            tensors |= {f"ema.{k}": self._ema.values[k].clone() for k in self._changing}
+            numbers["ema_updates"] = self._ema.n_updates
         return Checkpoint(
             identity=self.identity, position=self.position, tensors=tensors, numbers=numbers
         )
@@ -411,9 +409,8 @@ class Loop:
         self.position = checkpoint.position
         self._resume_optimizer(found.get("optimizer", {}))
         if self._ema is not None:
-            values = {**self._ema.state_dict()["values"], **found["ema"]}
-            updates = checkpoint.numbers["ema_updates"]
-            self._ema.load_state_dict({"n_updates": updates, "values": values})
+            values = self._ema.values | found["ema"]
+            self._ema.restore(checkpoint.numbers["ema_updates"], values)
 
     def _resume_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]

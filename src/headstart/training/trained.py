@@ -46,7 +46,7 @@ class TrainingFile(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     settings: dict[str, Any]
     classes: tuple[str, ...]
-    history: tuple[dict[str, Any], ...]
+    history: tuple[Epoch, ...]
     best_epoch: int
     seconds: float
     n_trained_parameters: int
@@ -65,7 +65,26 @@ class NetworkFile(TrainingFile, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainingRecord:
+    """What came of a training, apart from its network and its settings; names as of `Trained`."""
+
+    classes: tuple[str, ...]
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    seconds: float
+    n_trained_parameters: int
+    device: str
+
+    def facts(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a `TrainingFile`."""
+        own = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(TrainingRecord)
+        }
+        return own | {"schema": SCHEMA, "settings": settings}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(TrainingRecord):
     """A trained network.
 
     Attributes
@@ -90,14 +109,8 @@ class Trained:
     """
 
     settings: TrainSettings
-    classes: tuple[str, ...]
-    history: tuple[Epoch, ...]
-    best_epoch: int
     network: Network
     backbone: Backbone
-    seconds: float
-    n_trained_parameters: int
-    device: str
     is_cached: bool
 
     def _repr_html_(self) -> str:
@@ -106,7 +119,7 @@ class Trained:
             return ""
         n = len(self.history)
         svg = plots.learning_curves(
-            **curves_of([epoch.to_dict() for epoch in self.history]),
+            **curves_of(self.history),
             best=self.best_epoch,
             name="learning",
             title="Learning curves",
@@ -194,31 +207,18 @@ class Trained:
 
         backbone = self.backbone
         header = NetworkFile(
-            schema=SCHEMA,
             arch=backbone.arch,
             name=backbone.name,
             source=backbone.source,
             licence=backbone.licence,
             preprocessing=backbone.preprocessing,
-            **self.to_dict(),
+            is_cached=self.is_cached,
+            **self.facts(self.settings.to_dict()),
         )
         state = {k: v.contiguous().clone() for k, v in self.network.state_dict().items()}
         write_atomically(
             path, save(state, metadata={DESCRIPTION: msgspec.json.encode(header).decode()})
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready description of the training, without the weights."""
-        return {
-            "settings": self.settings.to_dict(),
-            "classes": list(self.classes),
-            "history": [epoch.to_dict() for epoch in self.history],
-            "best_epoch": self.best_epoch,
-            "seconds": self.seconds,
-            "n_trained_parameters": self.n_trained_parameters,
-            "device": self.device,
-            "is_cached": self.is_cached,
-        }
 
 
 def as_backbone(
@@ -282,7 +282,7 @@ def rebuild(
     return Trained(
         settings=settings,
         classes=header.classes,
-        history=tuple(Epoch.from_dict(epoch) for epoch in header.history),
+        history=header.history,
         network=network,
         backbone=as_backbone(backbone, network, header.classes, digest_weights(network)),
         device=device,

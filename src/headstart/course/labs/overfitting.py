@@ -265,7 +265,7 @@ def _corner(cell: Cell) -> Section:
         heading=f"Width {cell.width} with {cell.n:,} images",
         text=tuple(f"Diagnosis: {sentence}." for sentence in cell.diagnosis),
         figure=plots.learning_curves(
-            **curves_of([epoch.to_dict() for epoch in cell.history]),
+            **curves_of(cell.history),
             best=min(cell.history, key=lambda e: e.val_loss).epoch,
             name=f"corner-{cell.n}-{cell.width}",
             title=f"Learning curves of width {cell.width} with {cell.n} images",

@@ -14,7 +14,7 @@ from headstart.results import write
 from headstart.runs.report import words
 from headstart.runs.report.page import environment, source
 from headstart.training.diagnosis import diagnose
-from headstart.training.history import Epoch, curves_of
+from headstart.training.history import curves_of
 from headstart.wording import counted
 
 
@@ -112,15 +112,14 @@ def _differences(r: ComparisonResult) -> Markup | None:
 
 def _training(row: ArmResult, r: ComparisonResult, number: int) -> dict[str, Any]:
     """The learning curves of an arm's first seed, and what they say of every seed."""
-    histories = [[Epoch.from_dict(epoch) for epoch in h] for h in row.histories]
     svg = plots.learning_curves(
         **curves_of(row.histories[0]),
         best=row.best_epochs[0],
         name=f"curves-{number}",
         title=f"Learning curves of {row.name}",
-        description=f"Loss and accuracy in {words.plural(len(histories[0]), 'epoch')}",
+        description=f"Loss and accuracy in {words.plural(len(row.histories[0]), 'epoch')}",
     )
-    said = [diagnose(h, n_train=r.n_fit, n_val=r.n_val) for h in histories]
+    said = [diagnose(h, n_train=r.n_fit, n_val=r.n_val) for h in row.histories]
     findings = dict.fromkeys(
         f"Seed {seed}: {finding.sentence}: {finding.suggestion}"
         for seed, part in zip(r.seeds, said, strict=True)

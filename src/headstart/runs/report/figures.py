@@ -233,8 +233,8 @@ def learning(metrics: FitResult) -> str | None:
         name="figure-learning",
         width=470,
         title="Loss and accuracy over the epochs of the fine-tuning",
-        description=f"After epoch {last['epoch']:.0f}: {words.percent(last['train_accuracy'])} of the"
-        f" training images right and {words.percent(last['val_accuracy'])} of the validation images.",
+        description=f"After epoch {last.epoch}: {words.percent(last.train_accuracy)} of the"
+        f" training images right and {words.percent(last.val_accuracy)} of the validation images.",
     )
 
 
