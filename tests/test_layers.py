@@ -7,6 +7,7 @@ Every import counts: at the top of a file, inside a function, for type checking 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +160,62 @@ def test_layers__the_order_has_no_circle() -> None:
         ready = {room for room in waiting if MAY_IMPORT[room] <= finished}
         assert ready, f"these rooms may import each other: {sorted(waiting)}"
         finished |= ready
+
+
+def _loads(path: Path, modules: dict[str, Path]) -> Iterator[str]:
+    """The modules of the package that a file's top imports; names of a lazy package from its stub."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:  # not what is for type checking
+        if not isinstance(node, ast.ImportFrom) or node.module is None or node.level:
+            continue
+        stub = modules.get(node.module, path).with_suffix(".pyi")
+        lazy = {
+            alias.name: f"{node.module}.{line.module}"
+            for line in (ast.parse(stub.read_text(encoding="utf-8")).body if stub.exists() else ())
+            if isinstance(line, ast.ImportFrom)
+            for alias in line.names
+        }
+        for alias in node.names:
+            full = f"{node.module}.{alias.name}"
+            found = full if full in modules else lazy.get(alias.name, node.module)
+            if found in modules:
+                yield found
+
+
+def test_layers__no_circle_of_files_that_load_each_other() -> None:
+    modules = {_module_of(path): path for path in _files()}
+    loads = {name: {*_loads(path, modules)} - {name} for name, path in modules.items()}
+    assert sum(map(len, loads.values())) > 1_000
+    while done := {name for name, others in loads.items() if not others & loads.keys()}:
+        loads = {name: others for name, others in loads.items() if name not in done}
+    assert not loads, f"these files load each other: {sorted(loads)}"
+
+
+def _literals(kind: type[ast.expr]) -> Iterator[tuple[str, ast.expr]]:
+    for path in _files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, kind):
+                yield path.relative_to(SOURCE).as_posix(), node
+
+
+def test_layers__there_is_one_grid_of_C() -> None:
+    grids = set()
+    for file, node in _literals(ast.Tuple):
+        values = [getattr(item, "value", None) for item in getattr(node, "elts", ())]
+        steps = [v for v in values if isinstance(v, int | float)]
+        if len(steps) == len(values) >= 4 and steps == sorted(steps) and steps[0] > 0:
+            grids |= {file} if steps[-1] >= 1_000 * steps[0] else set()
+    # The others are the grid of ridges and the buckets of a histogram of seconds.
+    assert grids == {"heads/costs.py", "heads/ridge_targets.py", "serve/metrics.py"}
+
+
+def test_layers__flags_are_written_by_the_faces_alone() -> None:
+    files = set()
+    for file, node in _literals(ast.Constant):
+        text = getattr(node, "value", None)
+        if isinstance(text, str) and re.match("--[a-z]", text) and "/" in file:
+            files |= {file} if file.split("/")[0] not in FACES else set()
+    # The command that repeats a run; the program within an exported bundle; a variable of CSS.
+    assert files == {"runs/provenance.py", "export/text_program.py", "plots/svg.py"}
 
 
 @pytest.mark.parametrize(
