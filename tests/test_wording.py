@@ -7,6 +7,7 @@ import pytest
 from headstart.wording import (
     MOST_WORDS,
     against_time,
+    amounts,
     counted,
     headline,
     listed,
@@ -18,6 +19,13 @@ from headstart.wording import (
 
 def test_listed__joins_with_and() -> None:
     assert [listed(names) for names in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+
+
+def test_amounts__have_the_decimals_that_the_interval_warrants() -> None:
+    assert amounts((1.418, 0.6327, 2.032), 0.8) == ["1.42", "0.63", "2.03", "0.80"]
+    assert amounts((31234.5, 30900.0, 31600.0)) == ["31234", "30900", "31600"]
+    assert amounts((0.5, 0.5, 0.5), 0.25) == ["0.5", "0.5", "0.5", "0.25"]
+    assert amounts((math.nan, math.nan, math.nan)) == ["nan"] * 3
 
 
 def test_counted__one_has_no_plural() -> None:

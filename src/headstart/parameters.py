@@ -40,7 +40,8 @@ def checked(name: str, declared: Any, value: Any) -> Any:
         inner = _alternatives(info)[0]
         if isinstance(inner, types.LiteralType) and isinstance(plain, str):
             close = did_you_mean(plain, [str(v) for v in inner.values])
-        message = f"{argument(name)} must be {legal}; got {one_line(repr(value), limit=80)}"
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+        message = f"{argument(name)} must be {legal}; got {one_line(shown, limit=80)}"
         raise InputError(f"{message}.{close}" if close else message) from None
     return found
 

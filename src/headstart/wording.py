@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from headstart.errors import InputError, argument
 
@@ -50,6 +50,20 @@ def points(share: float, *, sign: bool = True) -> str:
     value = 100 * share
     n_digits = max(1, math.ceil(-math.log10(abs(value)))) if abs(value) < 0.05 else 1
     return f"{value:{'+' if sign else ''}.{n_digits}f}".replace("-", "−")
+
+
+def amounts(interval: Iterable[float], *others: float) -> list[str]:
+    """Value and ends of an interval, and other amounts beside it, with as many decimals as its width warrants.
+
+    Two digits of half its width: ``1.42``, ``0.63``, ``2.03`` and of another ``0.80``.
+    """
+    value, low, high = interval
+    found = [value, low, high, *others]
+    half = (high - low) / 2
+    if not half > 0 or not 1e-4 <= max(map(abs, found)) < 1e7:
+        return [f"{v:.4g}" for v in found]
+    n_decimals = max(0, 1 - math.floor(math.log10(half)))
+    return [f"{v:.{n_decimals}f}" for v in found]
 
 
 def signed_points(value: float, low: float, high: float) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,15 @@ from rich.console import Console
 
 from headstart.cli import console
 from headstart.cli.bars import Bars
+
+
+def test_warnings__go_to_what_is_standard_error_then(
+    headstart: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headstart("--version")
+    monkeypatch.setattr(sys, "stderr", bars := io.StringIO())  # as Rich does while it draws
+    logging.getLogger("headstart.data").warning("look")
+    assert bars.getvalue() == "headstart: warning: look\n"
 
 
 def test_progress_bars__tell_of_a_long_stage_now_and_then(

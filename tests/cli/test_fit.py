@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -232,5 +233,8 @@ def test_fit__force_replaces_the_run_of_the_same_name(
     said = headstart(*words, "--force")
     assert said.code == 0
     assert [p.name for p in Path("runs").iterdir()] == ["photos"]
-    said = headstart(*words)
+    for wrong in (("--device", "gpu"), ("--weight-column", "nope")):
+        assert "is taken" not in headstart(*words, *wrong).err  # which the error is not about
+    said = headstart(*words, "--folds", "50")
     assert "runs/photos is taken, so the run will be runs/photos-2 (--force replaces" in said.err
+    assert re.search(r"cross-validation in \d+ folds, .* too few for --folds 50", said.err)

@@ -25,6 +25,10 @@ RUN_VERBS = [
         (("finetune", "x", "--epochs", "0"), "--epochs must be 1 or more; got 0"),
         (("similar", "r", "i", "--k", "1000"), "--k must be 100 or less; got 1000"),
         (("fit", "x", "--seed"), "--seed needs a value (`headstart fit --help`"),
+        (
+            ("fit", "x", "--multi-label", "--force"),
+            "--multi-label needs a value; got the option --force",
+        ),
         (("fit", "x", "--force=1"), "--force takes no value"),
         (("fit", "x", "--backbne", "y"), "has no option --backbne: did you mean --backbone?"),
         (("fit", "x", "--dat", "y"), "has no option --dat (`headstart fit --help`"),
@@ -34,6 +38,10 @@ RUN_VERBS = [
         (("size", "runs/x"), "did you mean `headstart transfer size`?"),
         (("similarity", "runs/x"), "did you mean `headstart transfer similarity`?"),
         (("fit", "x", "--budget", "10"), "--budget needs a unit, such as 10s or 10m; got '10'"),
+        (
+            ("fit", "x", "--C", "0"),
+            "--C must be one or more numbers above 0, at most 1,000,000,000; got 0.0",
+        ),
         (("fit", "x", "--prefer", "y"), "--prefer must be accurate, single or cheap; got 'y'"),
         (("fit", "x", "--metric", "acuracy"), "got 'acuracy'. Did you mean 'accuracy'"),
         (("finetune", "x", "--bn", "y"), "--bn must be source"),

@@ -14,7 +14,7 @@ import pytest
 
 import headstart
 from headstart.backbones import Backbone
-from headstart.errors import InputError
+from headstart.errors import DataError, InputError
 from headstart.experiments.experiment import (
     EXPERIMENTS,
     TRANSFER,
@@ -68,6 +68,12 @@ def test_function__refuses_unknown_parameters() -> None:
         headstart.transfer.size("x", mroe=1)
     with pytest.raises(TypeError, match="positional"):
         headstart.transfer.size("x", 1)
+
+
+def test_call__data_that_are_not_there_are_refused_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Experiment, "run", lambda *_: pytest.fail("it began"))
+    with pytest.raises(DataError, match="nope"):
+        headstart.transfer.size("nope")
 
 
 def test_transfer__an_unknown_name_says_so() -> None:

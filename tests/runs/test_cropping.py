@@ -44,9 +44,12 @@ def test_choose_crop__takes_another_only_where_it_is_significantly_better(
         f"crop: {found.backbone.preprocessing.crop_mode} is taken (center "
     )
     whole = with_crop(net, found.backbone.preprocessing.crop_mode)
-    again = choose_crop(indexed, whole, cache=tmp_path)
+    again = choose_crop(indexed, whole, resolutions=[64, 96], cache=tmp_path)
     assert again.backbone.preprocessing == whole.preprocessing
     assert "the network's own" in again.note
+    assert again.note.endswith(
+        "at 96 px)"
+    )  # that of them which is the nearest to the network's own
 
 
 def test_fit__a_run_with_another_crop_predicts_as_it_was_tested(

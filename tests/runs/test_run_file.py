@@ -84,6 +84,13 @@ def test_load__settings_that_an_older_version_did_not_have_take_their_defaults(
     assert headstart.load(changed("run.json", remove)).settings == usual
 
 
+def test_load__numbers_of_another_kind_in_older_settings(changed: Callable[..., Path]) -> None:
+    folder = changed("run.json", lambda f: f["settings"].update(finetune=1, n_folds=5.0))
+    settings = headstart.load(folder).settings
+    assert (settings.finetune, settings.n_folds) == (True, 5)
+    assert type(settings.finetune) is bool
+
+
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [

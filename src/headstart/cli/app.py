@@ -18,7 +18,7 @@ from headstart.cli import several, streams
 from headstart.cli.console import echo_json
 from headstart.cli.flags import as_flag
 from headstart.cli.narrow import fit_help
-from headstart.cli.usage import usage_message
+from headstart.cli.usage import missing_value, usage_message
 from headstart.errors import HeadstartError, visible, worded
 from headstart.home import provide_home
 
@@ -163,10 +163,13 @@ def run(argv: list[str]) -> int:
     rank = several.own_rank()
     os.environ["HEADSTART_QUIET"] = "1" if "--quiet" in argv or rank else ""
     level = logging.ERROR if rank else logging.WARNING
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=level, force=True)
-    logging.getLogger().handlers[0].setFormatter(_PlainFormatter())
-    logging.getLogger().handlers[0].setLevel(level)
+    warnings = _Warnings()
+    warnings.setLevel(level)
+    warnings.setFormatter(_PlainFormatter())
+    logging.basicConfig(handlers=[warnings], level=level, force=True)
     fit_help(whole_command(), shutil.get_terminal_size().columns)
+    if said := missing_value(words, whole_command()):
+        return _fail(said, 2, as_json="--json" in argv)
     try:
         with several.speaking_for_all():
             code = whole_command()(words, prog_name="headstart", standalone_mode=False, obj=argv)
@@ -212,6 +215,14 @@ def _fail(message: str, code: int, *, as_json: bool = False, is_own: bool = Fals
         echo_json({"error": message, "exit_code": code}, indent=None)
     typer.echo(f"headstart: {visible(message)}", err=True)
     return code
+
+
+class _Warnings(logging.StreamHandler[Any]):
+    """Writes to what is standard error at the time: while bars are drawn, lines appear above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _PlainFormatter(logging.Formatter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,18 @@ def usage_message(error: Any, words: Sequence[str], whole: Any) -> str:
     if message.startswith("No such command") and (inner := _inner(message, whole)):
         return f"no such command {inner.rpartition(' ')[2]!r}: did you mean `{inner}`?"
     return f"{message} {_help(verb)}"
+
+
+def missing_value(words: Sequence[str], whole: Any) -> str:
+    """What is wrong where an option stands in the place of another one's value; else ""."""
+    command, verb = _command(whole, words)
+    options = {n: p for p in command.params for n in (*p.opts, *p.secondary_opts) if n[0] == "-"}
+    for option, value in itertools.pairwise(words):
+        if option == "--":
+            break
+        if option in options and not options[option].is_flag and value in options:
+            return f"{option} needs a value; got the option {value} {_help(verb)}"
+    return ""
 
 
 def _inner(message: str, whole: Any) -> str:

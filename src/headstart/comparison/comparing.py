@@ -332,9 +332,13 @@ def compare_with(
     """
     names = [arm.name for arm in arms]
     if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError(f"a comparison needs two or more arms of different names, got {names}")
+        raise InputError(
+            f"a comparison needs two or more arms of different names, got {', '.join(names)}"
+        )
     if not seeds or len(set(seeds)) < len(seeds):
-        raise InputError(f"a comparison needs one or more different seeds, got {list(seeds)}")
+        raise InputError(
+            f"a comparison needs one or more different seeds, got {', '.join(map(str, seeds))}"
+        )
     splits = [make_split(index, seed) for seed in seeds]
     found: dict[str, list[Outcome]] = {name: [] for name in names}
     n_done = 0

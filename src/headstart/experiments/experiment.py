@@ -307,6 +307,8 @@ def call(
 
     Raises InputError where a name is not one of its settings, or a value is outside its legal set.
     """
+    from headstart.data.named import require_there
+
     shown = resolve(progress)
     names = {name: known for name, value in given.items() if (known := _named(value))}
     read = {name: given[name] for name in names}
@@ -315,6 +317,9 @@ def call(
         for name in ("data", "base", "target"):
             _refuse_texts(experiment.settings, given.get(name))
     settings = experiment.settings.from_options({**given, **names})
+    for name in ("data", "base", "target"):
+        if isinstance(path := given.get(name), str | os.PathLike):
+            require_there(os.fspath(path))
     inputs = Inputs(
         settings=settings, given=read, cache=cache, progress=shown, on_index=on_index, say=say
     )

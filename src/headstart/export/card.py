@@ -23,7 +23,7 @@ from headstart.runs.provenance import networks_of
 from headstart.runs.report.story import balanced_over, is_judged, members
 from headstart.runs.target_run import TargetRun
 from headstart.text.encoders import BUNDLED
-from headstart.wording import counted, listed
+from headstart.wording import amounts, counted, listed
 
 if TYPE_CHECKING:
     from headstart.export.checking import Check
@@ -109,7 +109,7 @@ def _target_card(
     elif (number := metrics.number or metrics.cv_number) is not None:
         figures = [
             ("R²", str(number.r2 or "–")),
-            ("mean absolute error", "{:.4g} [{:.4g}, {:.4g}]".format(*number.mae)),
+            ("mean absolute error", "{} [{}, {}]".format(*amounts(number.mae))),
             ("intervals that hold the number", str(number.coverage or "–")),
         ]
         parts.append(_table(("", "value"), figures))

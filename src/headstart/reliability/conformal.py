@@ -66,4 +66,4 @@ def label_sets(P: ArrayLike, threshold: float) -> NDArray[np.bool_]:
 def require_share(name: str, value: float) -> None:
     """Raise InputError where a parameter is not a share strictly between 0 and 1."""
     if not 0 < value < 1:
-        raise InputError(f"{argument(name)} must be a number between 0 and 1; got {value!r}")
+        raise InputError(f"{argument(name)} must be a number between 0 and 1; got {value + 0!r}")

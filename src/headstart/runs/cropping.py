@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,13 +42,16 @@ def choose_crop(
     index: Index,
     backbone: Backbone,
     *,
+    resolutions: Sequence[int] | None = None,
     precision: str = "float32",
     device: str | None = None,
     seed: int = 0,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> ChosenCrop:
-    """The crop whose features of the usual layer, at the network's own size, are judged best.
+    """The crop whose features of the usual layer are judged best, at the network's own size.
+
+    Where `resolutions` are given, at that of them which is the nearest to it.
 
     The network's own is kept unless another is significantly better (a paired test on the training
     images, which are all that is looked at).
@@ -57,7 +61,8 @@ def choose_crop(
     """
     from headstart.features import extract
 
-    own, size = backbone.preprocessing.crop_mode, backbone.preprocessing.size_px
+    own, own_px = backbone.preprocessing.crop_mode, backbone.preprocessing.size_px
+    size = min(resolutions or [own_px], key=lambda px: abs(px - own_px))
     [tap] = usual_blocks(backbone, [size]).taps
     records = training_records(index)
     correct, groups = {}, None
@@ -65,6 +70,7 @@ def choose_crop(
         done = extract(
             records,
             with_crop(backbone, mode),
+            resolutions=[size],
             precision=precision,
             device=device,
             cache=cache,

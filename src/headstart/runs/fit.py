@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import InputError, argument
+from headstart.errors import InputError
 from headstart.home import expand
 from headstart.parameters import checked, checked_fields
 from headstart.progress import Progress, resolve
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from headstart.runs.finetuning import OnEpoch
     from headstart.runs.images import Images
     from headstart.runs.texts import Texts
-
-logger = logging.getLogger(__name__)
 
 
 @with_fields(FitSettings, TextSettings)
@@ -123,7 +120,7 @@ def fit(
             progress=resolve(progress),
             on_epoch=on_epoch,
         )
-    return _carry_out(kind, _place(data, out, force=force), force, watch)
+    return _carry_out(kind, out, force=force, watch=watch)
 
 
 @with_fields(TrainSettings, FitSettings)
@@ -268,32 +265,27 @@ def _train(
         asked=asked,
     )
     suffix = f"-finetune-{asked.settings.regime}"
-    return _carry_out(kind, _place(settings.data, out, suffix, force=force), force)
+    return _carry_out(kind, out, force=force, suffix=suffix)
 
 
-def _place(data: str | Path, out: str | Path | None, suffix: str = "", *, force: bool) -> Path:
-    """The run folder to make; with ``force`` the usual one, though a run is there."""
-    if out is not None:
-        return expand(out)
-    usual = usual_name(str(data), suffix=suffix)
-    place = usual if force else free_name(str(data), suffix=suffix)
-    if place != usual:
-        logger.warning(
-            "%s is taken, so the run will be %s (%s replaces it)",
-            usual,
-            place,
-            argument("force", True),
-        )
-    return place
-
-
-def _carry_out(kind: Images | Texts, out: Path, force: bool, watch: Watch = unwatched) -> Run:
+def _carry_out(
+    kind: Images | Texts,
+    out: str | Path | None,
+    *,
+    force: bool,
+    suffix: str = "",
+    watch: Watch = unwatched,
+) -> Run:
     from headstart.runs.job import Job
 
-    check_output(out, force=force)
-    with staged(out, force=force) as scratch:
-        results: Any = Job(kind=kind, out=out, watch=watch).run(scratch)
-    remember(out, kind.origin(results))
+    usual = expand(out) if out is not None else usual_name(kind.settings.data, suffix=suffix)
+    is_free = out is not None or force
+    place = usual if is_free else free_name(kind.settings.data, suffix=suffix)
+    check_output(place, force=force)
+    with staged(place, force=force) as scratch:
+        job = Job(kind=kind, out=place, taken=usual if place != usual else None, watch=watch)
+        results: Any = job.run(scratch)
+    remember(place, kind.origin(results))
     if results.finetuning is not None:  # only now that the run is in its place
         results.finetuning.discard()
-    return load(out)
+    return load(place)

@@ -253,8 +253,10 @@ def _meant(folder: Path) -> str:
     return one_line(f". The latest runs are {', '.join(latest)}") if latest else ""
 
 
-def read_json(folder: Path, name: str, kind: type[T]) -> T:
+def read_json(folder: Path, name: str, kind: type[T], *, strict: bool = True) -> T:
     """Read one JSON file of a run folder, as a type that :mod:`msgspec` decodes.
+
+    `strict`: False where older versions wrote numbers of another kind, such as 1 for true.
 
     Raises RunError where the folder is not a run, the file is damaged or of another form, or it was
     written by a newer version.
@@ -273,7 +275,7 @@ def read_json(folder: Path, name: str, kind: type[T]) -> T:
     try:
         schema = msgspec.json.decode(content, type=Versioned).schema
         if schema <= SCHEMA:
-            return msgspec.json.decode(content, type=kind)
+            return msgspec.json.decode(content, type=kind, strict=strict)
     except (ValueError, RecursionError, InputError) as error:
         raise damaged(path, str(error)) from error
     raise RunError(

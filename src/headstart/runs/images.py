@@ -332,6 +332,7 @@ class Images(Kind):
         found = choose_crop(
             index,
             backbone,
+            resolutions=s.resolutions,
             precision=s.precision,
             device=s.own_device,
             seed=s.seed,

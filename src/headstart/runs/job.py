@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from headstart.comparison.comparing import MANY_IMAGES
 from headstart.data import training_records
 from headstart.data.groups import require_enough_groups
+from headstart.errors import argument
 from headstart.files import write_atomically
 from headstart.probe import training_folds
+from headstart.probe.folds import N_FOLDS
 from headstart.results import write
 from headstart.runs.averaging import average_best
 from headstart.runs.checks import checks_of, with_checks, with_final_parts
@@ -65,6 +67,7 @@ class Job:
 
     kind: Images | Texts  # with the settings, and the steps of this kind alone
     out: Path  # where the run will be
+    taken: Path | None = None  # where it would be, had not another run that name
     watch: Watch = unwatched  # told of every candidate as it is measured
 
     def run(self, scratch: Path) -> Results | TargetResults:
@@ -81,6 +84,13 @@ class Job:
             objective_of(kind.settings, index)  # refuses before the examples are read
         elif kind.settings.budget_s is not None and kind.settings.finetune:
             logger.warning(NO_FINETUNING)
+        if self.taken is not None:  # now that the settings and the data are known to be good
+            logger.warning(
+                "%s is taken, so the run will be %s (%s replaces it)",
+                self.taken,
+                self.out,
+                argument("force", True),
+            )
         index, source = kind.open(index)
         train: tuple[Example, ...] = training_records(index)
         task = Task(
@@ -134,7 +144,15 @@ class Job:
         s = self.kind.settings
         n_folds = 10 if self.kind.asked is not None and len(train) >= MANY_IMAGES else s.n_folds
         require_enough_groups(train, n_folds)
-        return training_folds(index, train, n_folds=n_folds, seed=s.seed)
+        folds = training_folds(index, train, n_folds=n_folds, seed=s.seed)
+        if n_folds == s.n_folds > (n := int(folds.max()) + 1) and n_folds != N_FOLDS:
+            logger.warning(
+                "cross-validation in %d folds, as the training %s are too few for %s",
+                n,
+                s.examples,
+                argument("n_folds", n_folds),
+            )
+        return folds
 
     def _more_folds(
         self, index: Examples[Any], train: tuple[Example, ...]

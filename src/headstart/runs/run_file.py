@@ -74,5 +74,5 @@ class _Kind(msgspec.Struct):
 def read_run_file(folder: Path) -> ImageRunFile | TextRunFile:
     """Read ``run.json``; errors as of :func:`headstart.runs.folder.read_json`."""
     if read_json(folder, RUN_FILE, _Kind).backbone.is_text:
-        return read_json(folder, RUN_FILE, TextRunFile)
-    return read_json(folder, RUN_FILE, ImageRunFile)
+        return read_json(folder, RUN_FILE, TextRunFile, strict=False)
+    return read_json(folder, RUN_FILE, ImageRunFile, strict=False)

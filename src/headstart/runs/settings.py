@@ -464,4 +464,5 @@ def fields_for(function: Callable[..., Any], settings: Any) -> dict[str, Any]:
 def require(good: bool, option: str, legal: str, value: object) -> None:
     """Refuse a value outside its legal set, with an InputError."""
     if not good:
-        raise InputError(f"{option} must be {legal}; got {value!r}")
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+        raise InputError(f"{option} must be {legal}; got {shown or 'none'}")

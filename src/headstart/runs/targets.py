@@ -50,7 +50,7 @@ from headstart.runs.target_mean import average_targets
 from headstart.runs.target_result import METRIC_NAMES, PER_FOLD, TargetResult, WorstPrediction
 from headstart.sources.image import ImageSource
 from headstart.sources.several import SeveralSource
-from headstart.wording import headline
+from headstart.wording import amounts, headline
 
 if TYPE_CHECKING:
     from headstart.data.records import Examples
@@ -381,7 +381,9 @@ def _labels_sentence(results: TargetResults, found: LabelsFigures) -> tuple[str,
 
 def _number_sentence(results: TargetResults, found: NumberFigures) -> tuple[str, str]:
     where = _where(results, found.n)
-    error = "mean absolute error {:.4g} [{:.4g}, {:.4g}]".format(*found.mae)
+    *mae, trivial_mae = amounts(found.mae, found.trivial_mae)
+    rmse, _, _, trivial_rmse = amounts(found.rmse, found.trivial_rmse)
+    error = "mean absolute error {} [{}, {}]".format(*mae)
     r2 = "" if found.r2 is None else f"R² {found.r2}, "
     said = headline(
         f"{results.chosen.blocks}: {r2}{error} on {where}.",
@@ -402,8 +404,8 @@ def _number_sentence(results: TargetResults, found: NumberFigures) -> tuple[str,
         )
     return said, (
         f"Predicting the mean of the training images for every image has a mean absolute error of "
-        f"{found.trivial_mae:.4g}. Root mean squared error: {found.rmse.value:.4g}; of that mean, "
-        f"{found.trivial_rmse:.4g}.{undefined} {interval}"
+        f"{trivial_mae}. Root mean squared error: {rmse}; of that mean, "
+        f"{trivial_rmse}.{undefined} {interval}"
     )
 
 

@@ -10,6 +10,7 @@ from headstart.errors import one_line
 from headstart.files import write_atomically
 from headstart.runs.report import story, words
 from headstart.runs.target_result import PER_FOLD
+from headstart.wording import amounts
 
 if TYPE_CHECKING:
     from headstart.heads.multilabel import LabelsFigures
@@ -75,12 +76,7 @@ def _labels_section(found: LabelsFigures, *, is_test: bool) -> Section:
     listed = found.labels if len(found.labels) <= N_LISTED else hardest[:N_LISTED]
     drawn = found.labels if len(found.labels) <= N_DRAWN else hardest[:N_DRAWN]
     rows = [
-        plots.IntervalRow(
-            label=one_line(f.name),
-            value=100 * f.average_precision.value,
-            low=100 * f.average_precision.low,
-            high=100 * f.average_precision.high,
-        )
+        plots.IntervalRow.of_shares(one_line(f.name), f.average_precision)
         for f in drawn
         if f.average_precision is not None
     ]
@@ -156,8 +152,9 @@ def _share(interval: Interval | None) -> str:
 def _number_section(found: NumberFigures, *, is_test: bool) -> Section:
     from headstart.runs.report.pages import Section, Table
 
-    def cell(interval: Interval) -> str:
-        return "{:.4g} [{:.4g}, {:.4g}]".format(*interval)
+    def cells(interval: Interval, trivial: float) -> tuple[str, str]:
+        *own, other = amounts(interval, trivial)
+        return "{} [{}, {}]".format(*own), other
 
     table = Table(
         header=("figure", "this run", "the mean of the training images"),
@@ -167,8 +164,8 @@ def _number_section(found: NumberFigures, *, is_test: bool) -> Section:
                 words.NOTHING if found.r2 is None else str(found.r2),
                 words.NOTHING if found.trivial_r2 is None else f"{found.trivial_r2:.3f}",
             ),
-            ("mean absolute error", cell(found.mae), f"{found.trivial_mae:.4g}"),
-            ("root of the mean squared error", cell(found.rmse), f"{found.trivial_rmse:.4g}"),
+            ("mean absolute error", *cells(found.mae, found.trivial_mae)),
+            ("root of the mean squared error", *cells(found.rmse, found.trivial_rmse)),
         ],
     )
     text = [
