@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from PIL import Image
 
 import headstart
 from headstart.cli.tables import data_lines
+from headstart.data.records import Example
 from headstart.probe import Scores
-from headstart.runs.metrics import cost_notes, too_few_notes
+from headstart.runs.metrics import cost_notes, few_groups_notes, too_few_notes
 from headstart.runs.report import story
 from headstart.runs.run import Run
 
@@ -114,3 +116,12 @@ def test_too_few_notes__name_what_is_too_few(n_train: int, n_test: int, said: li
     notes = too_few_notes(n_train, n_test, 2, "image")
     assert len(notes) == bool(said)
     assert all(part in notes[0] for part in said)
+
+
+@pytest.mark.parametrize(("n_groups", "is_said"), [(0, False), (1, True), (9, True), (10, False)])
+def test_few_groups_notes__are_of_one_to_nine_test_groups(n_groups: int, is_said: bool) -> None:
+    record = Example(name="a.png", label="a", digest="", split="test")
+    groups = [f"plant {i % n_groups}" if n_groups else "" for i in range(20)]
+    notes = few_groups_notes([replace(record, group=group) for group in groups])
+    assert len(notes) == is_said
+    assert all(f"{n_groups} group" in note for note in notes)

@@ -356,7 +356,7 @@ def paired_gain(
         If the arrays are empty or differ in length, or ``level`` lies outside (0, 1).
     """
     a, b = np.asarray(merits_a), np.asarray(merits_b)
-    units = _units(groups)
+    units = units_of(groups)
     if a.dtype == b.dtype == bool and units is None:
         return paired_difference(a, b, level)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
@@ -367,7 +367,7 @@ def paired_gain(
     return _student(a.astype(np.float64) - b.astype(np.float64), units, level)
 
 
-def _units(groups: ArrayLike | None) -> NDArray[np.intp] | None:
+def units_of(groups: ArrayLike | None) -> NDArray[np.intp] | None:
     """Groups by number, where they are enough to say how much groups differ."""
     if groups is None:
         return None
@@ -511,7 +511,7 @@ def repeated_difference(
     of_example = difference.mean(axis=0)
     of_repeats = float(difference.mean(axis=1).var(ddof=1)) / n_repeats if n_repeats > 1 else 0.0
     error = float(np.sqrt(of_example.var() / n_samples + of_repeats))
-    if (units := _units(groups)) is not None:
+    if (units := units_of(groups)) is not None:
         return _student(of_example, units, level, of_repeats)
     if n_repeats == 1:
         return paired_difference(a[0], b[0], level)

@@ -262,7 +262,8 @@ def labels_figures(
         return accuracy_interval(hits[of], groups=own) if of.any() else None
 
     n_resamples = N_RESAMPLES if has.size <= MANY_VALUES else FEW_RESAMPLES
-    values, (low, high) = bootstrap(figures, n, groups, n_resamples=n_resamples)
+    values, ends = bootstrap(figures, n, groups, n_resamples=n_resamples)
+    low, high = np.clip(ends, 0, 1)
     sizes, n_any = has.sum(axis=0), int(has.any(axis=1).sum())
     n_of = [n_any, n_any, n_any, *sizes, *sizes]
     found = [

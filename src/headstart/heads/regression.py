@@ -112,6 +112,7 @@ def number_figures(
         return np.stack([r2, (w @ np.abs(error)) / total, np.sqrt(squared)], axis=1)
 
     values, (low, high) = bootstrap(figures, len(y), groups)
+    low[1:], high[0] = np.fmax(low[1:], 0), np.fmin(high[0], 1)
     r2, mae, rmse = (Estimate(*map(float, t)) for t in np.stack([values, low, high], axis=1))
     off = y - mean
     coverage = None

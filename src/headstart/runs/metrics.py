@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.data.groups import groups_of
+from headstart.data.groups import groups_of, n_groups
 from headstart.data.sources import counted, some
 from headstart.errors import argument
 from headstart.heads import (
@@ -28,6 +28,7 @@ from headstart.heads import (
     repeated_share,
     unseen_difference,
 )
+from headstart.heads.accuracy import FEW_GROUPS
 from headstart.heads.classification import ClassificationMetrics
 from headstart.heads.costs import COSTS
 from headstart.results import Difference, Estimate
@@ -395,6 +396,7 @@ def notes(results: Results) -> list[str]:
         *too_few_notes(
             len(results.train), len(results.test), len(results.final.model.classes), results.noun
         ),
+        *few_groups_notes(results.test),
         *_few_notes(results),
         *_few_test_notes(results),
         *_screening_notes(results),
@@ -464,6 +466,15 @@ def too_few_notes(n_train: int, n_test: int, n_classes: int, noun: str) -> list[
     if not reasons:
         return []
     return [f"too few {noun}s to say anything: {' and '.join(reasons)}"]
+
+
+def few_groups_notes(test: Sequence[Example]) -> list[str]:
+    """Test groups that are too few to say how much groups differ."""
+    n = n_groups(test)
+    if not 0 < n < FEW_GROUPS:
+        return []
+    said = f"{counted(n, 'group')} on the test side (at least {FEW_GROUPS} are needed)"
+    return [f"{said}: intervals are those of independent examples, too narrow for unseen groups"]
 
 
 def _few_test_notes(results: Results) -> list[str]:

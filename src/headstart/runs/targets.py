@@ -40,7 +40,7 @@ from headstart.results import Difference, Estimate, Interval, write
 from headstart.runs.averaging import Head, summed_heads
 from headstart.runs.choose import Candidate, choose
 from headstart.runs.findings import numbered_sheet
-from headstart.runs.metrics import described, part_in_choice, too_few_notes
+from headstart.runs.metrics import described, few_groups_notes, part_in_choice, too_few_notes
 from headstart.runs.model import Model
 from headstart.runs.predictions import rounded, write_target_predictions, written_number
 from headstart.runs.report.target import write_target_report
@@ -426,6 +426,7 @@ def _compared(results: TargetResults, metric: str) -> str:
 def _notes(results: TargetResults) -> list[str]:
     """What a person should know about the figures."""
     found = too_few_notes(len(results.train), len(results.test), len(results.names), "image")
+    found += few_groups_notes(results.test)
     if results.settings.budget_s is not None and results.settings.finetune:
         found.append(NO_FINETUNING)
     if results.untried:
