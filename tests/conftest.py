@@ -135,16 +135,19 @@ def serious() -> Callable[[Any], list[str]]:
 
 @pytest.fixture(scope="session")
 def layout_faults() -> Callable[[Any], list[str]]:
-    """What is cut off or squeezed on an open page or frame: a wide document, stacked letters."""
+    """What is cut off or squeezed on an open page or frame: a wide document, text beyond its edge, stacked letters."""
     return lambda page: [str(fault) for fault in page.evaluate(FAULTS)]
 
 
-# A text is stacked where it has three lines or more and no line holds three characters. Figures that
-# are drawn (svg) and text that is not shown are left out.
+# A text is stacked where it has three lines or more and no line holds three characters, and cut where it
+# passes the right edge of the window outside what scrolls. Figures that are drawn (svg) and text that is not
+# shown are left out.
 FAULTS = """() => {
   const found = [], root = document.documentElement;
   if (root.scrollWidth > root.clientWidth)
     found.push(`the document is ${root.scrollWidth} px wide in a window of ${root.clientWidth}`);
+  const scrolls = e => e && e !== document.body
+    && (['auto', 'scroll'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const range = document.createRange();
   while (walk.nextNode()) {
@@ -153,6 +156,8 @@ FAULTS = """() => {
     range.selectNodeContents(walk.currentNode);
     const box = parent.getBoundingClientRect();
     if (box.width <= 1 || box.height <= 1) continue;
+    if ([...range.getClientRects()].some(r => r.right > root.clientWidth + 1) && !scrolls(parent))
+      found.push(`beyond the right edge: ${text.slice(0, 60)}`);
     const lines = new Set([...range.getClientRects()].map(r => Math.round(r.top)));
     if (lines.size >= 3 && text.length / lines.size < 3)
       found.push(`${lines.size} lines of letters: ${text.slice(0, 60)}`);

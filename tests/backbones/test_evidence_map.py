@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -75,6 +76,15 @@ def test_imagenet_evidence__transformers_have_places_too(name, picture) -> None:
     found = imagenet_evidence(load(name, pretrained=False), picture, 3)
     assert np.isfinite(found.values).all()
     assert found.values.any()
+
+
+def test_evidence_map__finds_the_places_of_a_network_of_which_only_the_output_is_known(
+    net, picture
+) -> None:
+    trained = dataclasses.replace(net, taps=net.taps[-1:])
+    found = imagenet_evidence(trained, picture, 7)
+    assert found.layers == ("layer4",)
+    np.testing.assert_array_equal(found.values, imagenet_evidence(net, picture, 7).values)
 
 
 def test_evidence_map__leaves_the_network_as_it_was(net, picture) -> None:

@@ -73,7 +73,9 @@ def test_data_view__of_labels_and_of_numbers(photos: Path, tmp_path: Path) -> No
 
 
 def test_job_view__shows_every_stage_from_the_first_second_and_the_time_left() -> None:
-    job = Job(id="a1", data="d", name="n", settings={}, state="running")
+    job = Job(id="a1", data="d", name="n", settings={})
+    assert html.job_view(job, 1).count('value="0"') == html.job_view(job, 1).count("<progress")
+    job.state = "running"
     shown = html.job_view(job, 0)
     assert shown.index("read images") < shown.index("extract features") < shown.index("report")
     job.note({"event": "progress", "stage": "read images", "done": 25, "total": 100})
@@ -81,6 +83,9 @@ def test_job_view__shows_every_stage_from_the_first_second_and_the_time_left() -
     job.since["read images"] -= 10
     assert "25 of 100 images · 30 s left" in html.job_view(job, 0)
     assert "extract features <span>to come" in html.job_view(job, 0)
+    job.note({"event": "progress", "stage": "cross-validate", "done": 1, "total": 9})
+    assert "extract features" not in html.job_view(job, 0)  # their features were stored
+    assert "refit <span>to come" in html.job_view(job, 0)
     job.state = "failed"
     assert "to come" not in html.job_view(job, 0)
 

@@ -197,6 +197,9 @@ def test_page__bad_archives_and_folders_are_one_clear_line(
     (tmp_path / "text.png").write_text("no picture")
     drop(page, tmp_path / "text.png")
     page.locator(".hs-card .hs-alert").wait_for()
+    turn_to(page, "Convolution")
+    drop(page, tmp_path / "text.png")
+    page.locator("#convolved .hs-alert", has_text="cannot use 'text.png'").wait_for()
 
 
 def todo(page: Any) -> Any:
@@ -334,6 +337,11 @@ def test_page__a_first_visit_on_a_phone_reads_the_answer_too(
     assert layout_faults(page) == []
     report = page.locator("#report iframe").element_handle().content_frame()
     assert layout_faults(report) == []
+    page.get_by_role("button", name="Predict with it").tap()
+    sync_api.expect(page.get_by_label("Classes of")).to_have_value("photos")
+    drop(page, photos / "lying" / "3.png")
+    page.locator(".hs-near img").nth(5).wait_for()
+    assert layout_faults(page) == []
 
 
 def put(page: Any, name: str, files: list[Path]) -> None:

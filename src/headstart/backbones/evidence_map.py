@@ -11,6 +11,7 @@ averages, such as those of EfficientNet and ResNet, the three agree up to scale.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from headstart.backbones.backbone import Backbone, Tap
 from headstart.backbones.imagenet import check_imagenet
 from headstart.backbones.preprocessing import normalise, to_uint8
 from headstart.backbones.tapped import as_map, norm_of, pool
+from headstart.backbones.taps import find_taps
 from headstart.backbones.tracing import one_tensor
 from headstart.errors import BackboneError
 
@@ -82,6 +84,12 @@ def evidence_map(
         Takes a mapping of tap name to averaged features (1, d), returns a scalar tensor.
     """
     wanted = [backbone.tap(name) for name in taps]
+    if not any(
+        _has_places(tap) for tap in backbone.taps
+    ):  # of a trained network only the output is known
+        inner = find_taps(backbone.module, backbone.preprocessing.size_px)
+        mapped = [tap for tap in inner if _has_places(tap)]
+        backbone = dataclasses.replace(backbone, taps=(*mapped, *backbone.taps))
     crop = to_uint8(image, backbone.preprocessing)
     pixels = normalise(torch.from_numpy(crop)[None], backbone.preprocessing)
     for places in _places(backbone, wanted):

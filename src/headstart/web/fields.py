@@ -38,6 +38,21 @@ class Page(gr.Blocks):
             raise gr.Error(describe(error), print_exception=False) from error
 
 
+def picture_field(**options: Any) -> gr.Image:
+    """A field for a picture, which arrives as the file it is, so that a tab says what is wrong with it.
+
+    Gradio's own reads the file first, and of one that is not an image it names its component. It is no
+    subclass, for which Gradio would write a file into this folder.
+    """
+    field = gr.Image(type="filepath", **options)
+    field.preprocess = _path  # type: ignore[method-assign, assignment]
+    return field
+
+
+def _path(sent: Any) -> str | None:
+    return None if sent is None else str(sent.path)
+
+
 def sent(field: Any, value: Any) -> Any:
     """The value of a field, or its default where the field was never shown or is empty.
 

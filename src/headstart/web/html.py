@@ -162,6 +162,13 @@ def figure(picture: Markup, caption: str) -> Markup:
     return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture, text(caption))
 
 
+def sheet(picture: Image.Image | bytes, words: str) -> Markup:
+    """Small pictures in one, with words below; on a phone it keeps its size and scrolls."""
+    return Markup(
+        '<div class="hs-sheet" tabindex="0" role="region" aria-label="{}">{}</div>'
+    ).format(text(words), figure(inline(picture, words), words))
+
+
 def frame(source: str, title: str) -> Markup:
     """A page of this server inside the page."""
     return Markup('<iframe class="hs-page" title="{}" src="{}"></iframe>').format(
@@ -225,7 +232,10 @@ def job_view(job: Job, n_before: int) -> Markup:
 def _stages(job: Job) -> Markup:
     """A bar for each stage: those that ended, the one under way, and those to come."""
     row = Markup('<li><label>{0} <span>{1}</span><progress max="{2}"{3}></progress></label></li>')
-    rows = [] if job.stages or job.has_ended else [row.format(STARTING, "", 1, "")]
+    rows = []
+    if not job.stages and not job.has_ended:
+        said, at = ("to come", ' value="0"') if job.state == "waiting" else ("", "")
+        rows.append(row.format(STARTING, said, 1, Markup(at)))
     for stage, (done, total) in job.stages.items():
         left = None if job.has_ended else job.seconds_left(stage)
         said = share_done(stage, done, total)
@@ -233,7 +243,9 @@ def _stages(job: Job) -> Markup:
         at = Markup(' value="{}"').format(done if total else 1)
         rows.append(row.format(text(stage), said, max(total, 1), at))
     if not job.has_ended and (not job.stages or PLANNED[0] in job.stages):
-        coming = [stage for stage in PLANNED if stage not in job.stages]
+        # A stage is left out where its result was stored: those before the one under way never come.
+        n_begun = max((i for i, stage in enumerate(PLANNED, 1) if stage in job.stages), default=0)
+        coming = PLANNED[n_begun:]
         rows += [row.format(stage, "to come", 1, Markup(' value="0"')) for stage in coming]
     return Markup('<ul class="hs-stages">{}</ul>').format(Markup("").join(rows))
 

@@ -165,23 +165,22 @@ def make_app(
 
 def serve_reports(app: FastAPI, work: Workspace) -> None:
     """Add ``/reports/NAME``: the report of a run, in a sandbox, and never from a link."""
-    from fastapi import HTTPException
-    from fastapi.responses import HTMLResponse
+    from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
     from headstart.errors import RunError
     from headstart.runs.regular import read_regular
 
     @app.get("/reports/{name}")
-    def report(name: str, download: bool = False) -> HTMLResponse:
+    def report(name: str, download: bool = False) -> Response:
         try:
             folder = work.run_folder(name)
             if folder.is_symlink():
                 raise RunError(f"{one_line(name)} is a link: its report is not shown here")
             page = read_regular(folder, "report.html")
         except RunError as error:
-            raise HTTPException(404, str(error)) from None
+            return PlainTextResponse(str(error), 404)
         except OSError:
-            raise HTTPException(404, f"the run {one_line(name)} has no report") from None
+            return PlainTextResponse(f"the run {one_line(name)} has no report", 404)
         headers = {"content-security-policy": REPORT_POLICY}
         if download:
             saved = quote(f"{name}-report.html", safe="")

@@ -16,8 +16,16 @@
     return made;
   }
 
+  async function reach(address, options) {
+    try {
+      return await fetch(address, options);
+    } catch {
+      throw new Error('the server does not answer: see whether headstart web still runs, then load the page again.');
+    }
+  }
+
   async function ask(path, body, query = {}) {
-    const answer = await fetch(`/live/${visitor}/${path}?${new URLSearchParams(query)}`, {method: 'POST', body});
+    const answer = await reach(`/live/${visitor}/${path}?${new URLSearchParams(query)}`, {method: 'POST', body});
     if (answer.status === 404) {
       const {detail} = await answer.json().catch(() => ({}));
       await begin();
@@ -29,14 +37,14 @@
 
   async function begin() {
     const known = localStorage.getItem(KEY);
-    const answer = known && await fetch(`/live/${known}`);
+    const answer = known && await reach(`/live/${known}`);
     if (answer?.ok) {
       visitor = known;
       classes = (await answer.json()).classes;
     } else {
-      visitor = (await (await fetch('/live', {method: 'POST'})).json()).id;
+      visitor = (await (await reach('/live', {method: 'POST'})).json()).id;
       localStorage.setItem(KEY, visitor);
-      classes = (await (await fetch(`/live/${visitor}`)).json()).classes;
+      classes = (await (await reach(`/live/${visitor}`)).json()).classes;
     }
     draw();
     if (classes.some(({pictures}) => pictures.length)) fit();
@@ -103,7 +111,7 @@
         const found = await ask('fit');
         at('figure').innerHTML = found.said;
         if (found.map) at('map').innerHTML = found.map;
-        at('map').classList.toggle('live-old', !found.map);
+        at('map').classList.toggle('live-old', !found.map && at('map').querySelector('svg') !== null);
         mistakes = found.mistakes || {};
         draw();
       } catch (error) {

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # Width of the interval above which the figure says little, in percentage points.
 VAGUE = 0.2
+NOT_HIGHEST = (
+    " The highest are not significantly better than the chosen one, which is better on most data."
+)
 
 
 def missing(message: str) -> Markup:
@@ -49,6 +52,7 @@ def layer_map(found: Fitted) -> Markup:
     values: dict[tuple[str, int | str], float] = {
         place: 100 * c.accuracy for place, c in zip(places, found.candidates, strict=True)
     }
+    is_behind = found.candidates[found.chosen].accuracy < max(c.accuracy for c in found.candidates)
     svg = plots.layer_map(
         list(dict.fromkeys(tap for tap, _ in places)),
         list(dict.fromkeys(size for _, size in places)),
@@ -60,6 +64,6 @@ def layer_map(found: Fitted) -> Markup:
     )
     return Markup(
         '<div class="hs-scroll" tabindex="0" role="region" aria-label="Layer map of the classes">'
-        "<figure>{}<figcaption>Cross-validated accuracy in % of a classifier on each layer, of {}."
+        "<figure>{}<figcaption>Cross-validated accuracy in % of a classifier on each layer, of {}.{}"
         "</figcaption></figure></div>"
-    ).format(Markup(svg), counted(found.n_judged, "picture"))
+    ).format(Markup(svg), counted(found.n_judged, "picture"), NOT_HIGHEST if is_behind else "")

@@ -91,6 +91,4 @@ def mix(data: str, weight: float, seed: int) -> str:
 def _sheet(picture: Any, words: str) -> Markup:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    return Markup('<div class="hs-sheet">{}</div>').format(
-        html.figure(html.inline(buffer.getvalue(), words), words)
-    )
+    return html.sheet(buffer.getvalue(), words)

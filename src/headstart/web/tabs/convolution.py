@@ -16,6 +16,7 @@ from headstart.course.kernels.correlation import PADDINGS
 from headstart.errors import InputError
 from headstart.web import html
 from headstart.web.answers import answered, quiet
+from headstart.web.fields import picture_field
 
 if TYPE_CHECKING:
     from headstart.course.kernels import Kernel
@@ -74,15 +75,15 @@ def convolution_tab() -> None:
             padding = gr.Radio(list(PADDINGS), value=PADDINGS[0], label="Padding: what lies around")
             dilation = gr.Slider(1, 8, value=1, step=1, label="Dilation: pixels between weights")
         with gr.Column(scale=2, min_width=320):
-            picture = gr.Image(
-                label="Picture (empty: a sample)", type="filepath", height=200,
+            picture = picture_field(
+                label="Picture (empty: a sample)", height=200,
                 sources=["upload", "webcam", "clipboard"], elem_id="convolution-picture",
             )  # fmt: skip
             result = gr.HTML(elem_id="convolved")
     gallery.input(_from_gallery, gallery, [grid, typed, divisor, side], **quiet())
     side.input(_resized, [typed, side], [grid, typed], **quiet())
     grid.select(_typed, None, typed, **quiet())
-    typed.change(_from_text, typed, grid, **quiet())
+    typed.change(_from_text, typed, [grid, side], **quiet())
     inputs: list[Any] = [picture, typed, divisor, stride, padding, dilation]
     for component in inputs:
         component.change(
@@ -121,12 +122,13 @@ def _typed(event: gr.EventData) -> str:
     return str(event.text)
 
 
-def _from_text(typed: str) -> Any:
-    """The grid follows the text where the text is a kernel."""
+def _from_text(typed: str) -> tuple[Any, Any]:
+    """The grid and its side follow the text where the text is a kernel."""
     try:
-        return _rows(parse_kernel(typed))
+        kernel = parse_kernel(typed)
     except InputError:
-        return gr.skip()
+        return gr.skip(), gr.skip()
+    return _rows(kernel), kernel.side if kernel.side in SIDES else None
 
 
 @answered
@@ -151,7 +153,7 @@ def _convolve(
     )
     told = "the result, clipped to what can be shown"
     if factor is not None:
-        told = f"the size of the result, whatever its sign, times {factor:.2g}"
+        told = f"the absolute value of the result, times {factor:.2g}"
     return Markup('<div class="hs-views hs-wide">{}{}</div><p>{}</p>').format(
         html.figure(html.inline(_reduced(whole), "The picture"), "the picture"),
         html.figure(html.inline(shown, f"The picture under the kernel {kernel.typed()}"), told),
@@ -168,7 +170,7 @@ def _reduced(whole: Any) -> Any:
 def _read(picture: str) -> Any:
     from headstart.data import read_rgb
 
-    return read_rgb(Path(picture))
+    return read_rgb(Path(picture), name=Path(picture).name)
 
 
 def _sample() -> Any:

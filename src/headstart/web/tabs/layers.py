@@ -11,11 +11,17 @@ from markupsafe import Markup
 
 from headstart.web import html
 from headstart.web.answers import answered, describe, quiet
+from headstart.web.fields import picture_field
 from headstart.web.workspace import Workspace, backbones_here
 
 N_MAPS = 23
 NO_RUN = html.empty(
     "The layer map", "Choose a run to see the accuracy of every layer at every resolution."
+)
+MAP = "Cross-validated accuracy in %."
+INTERVALS = (
+    "Dot and bar: cross-validated accuracy with its 95 % interval; hollow diamond below: accuracy on the test "
+    "data. Before a name: ★ chosen, ◇ highest, ≈ tied with the highest."
 )
 NO_PICTURE = html.empty(
     "The feature maps", "Choose a picture to see what a layer of the network computes from it."
@@ -34,9 +40,7 @@ def layers_tab(work: Workspace, tab: gr.Tab) -> gr.Dropdown:
             )
             net = gr.Dropdown(label="Feature maps of", choices=backbones_here(), value="embedded")
             tap = gr.Dropdown(label="At the layer", choices=[], elem_id="tap")
-            picture = gr.Image(
-                label="Picture", type="filepath", sources=["upload", "webcam", "clipboard"]
-            )
+            picture = picture_field(label="Picture", sources=["upload", "webcam", "clipboard"])
             go = gr.Button("Show the feature maps", variant="primary", elem_id="show-maps")
         with gr.Column(scale=2, min_width=320):
             profile = gr.HTML(NO_RUN, elem_id="profile")
@@ -67,7 +71,8 @@ def _profiler(work: Workspace) -> Callable[[str | None], str]:
             section = target.layers_section(run.metrics)
             svg, caption, said = section.figure, section.caption, run.sentence
         else:
-            svg, caption = figures.layer_map(run.metrics), "Cross-validated accuracy in %."
+            svg = figures.layer_map(run.metrics)
+            caption = MAP if len(run.metrics.resolutions) > 1 else INTERVALS
             said = story.choice(run.metrics)
         return Markup(
             '<h2>{}</h2><div class="hs-scroll" tabindex="0" role="region" '
@@ -104,15 +109,14 @@ def _mapper(work: Workspace) -> Callable[..., str]:
             return NO_PICTURE
         named = tap or _mapped(work, name)[0]
         with work.network_lock:
-            found = feature_maps(work.network(name), read_rgb(Path(picture)), named, N_MAPS)
+            image = read_rgb(Path(picture), name=Path(picture).name)
+            found = feature_maps(work.network(name), image, named, N_MAPS)
         height, width = found.maps.shape[1:]
         words = (
             f"{named} of {name}: the {len(found.maps)} of {found.n_channels} maps that vary most "
             f"over the picture, {width} × {height} places each; black is each map's least, white "
             "its most."
         )
-        return Markup('<div class="hs-sheet">{}</div>').format(
-            html.figure(html.inline(map_sheet(found), f"Feature maps: {words}"), words)
-        )
+        return html.sheet(map_sheet(found), words)
 
     return maps

@@ -14,11 +14,12 @@ from markupsafe import Markup
 
 from headstart.data import read_rgb
 from headstart.data.targets import NO_LABEL
-from headstart.errors import HeadstartError, InputError
+from headstart.errors import BackboneError, HeadstartError, InputError
 from headstart.runs.predictions import COSTS_NOTE, LabelsPrediction, written_number
 from headstart.runs.target_run import TargetRun
 from headstart.web import html
 from headstart.web.answers import answered
+from headstart.web.fields import picture_field
 from headstart.web.workspace import Workspace
 
 IMAGENET = "ImageNet's 1,000 classes"
@@ -51,9 +52,7 @@ def predict_tab(work: Workspace) -> gr.Dropdown:
             )  # fmt: skip
             files = gr.File(label="Pictures", file_count="multiple", elem_id="pictures", height=150)
             with gr.Accordion("Camera", open=False):
-                camera = gr.Image(
-                    label="Take a picture", sources=["webcam", "clipboard"], type="filepath"
-                )
+                camera = picture_field(label="Take a picture", sources=["webcam", "clipboard"])
             rank = gr.Dropdown(label="Show the evidence for", choices=RANKS, value=RANKS[0])
             with gr.Accordion("When to answer", open=False):
                 sure = gr.Number(
@@ -182,7 +181,9 @@ def _refusals(seen: _Seen, careful: tuple[float, float], *, is_run: bool) -> Ite
     if not seen.is_class:
         return
     if seen.probability < sure:
-        shown = math.floor(1000 * seen.probability) / 10  # never the threshold itself
+        shown = round(100 * seen.probability, 1)  # as in the list of classes
+        if shown >= 100 * sure:
+            shown = math.floor(1000 * seen.probability) / 10
         yield html.verdict("Not sure", f"The probability {shown:.1f} % is below {100 * sure:g} %.")
     if seen.novelty is not None and seen.novelty >= usual and usual < 1:
         share = f"{100 * seen.novelty:.1f} % of the training images are more like the others than it is."
@@ -241,16 +242,18 @@ def _said(
 
     small = image.copy()
     small.thumbnail((SHOWN_PX, SHOWN_PX))
-    heat = heat_picture(found)
+    heat = Markup("")
+    if not isinstance(found, BackboneError):
+        heat = html.figure(
+            html.inline(heat_picture(found), f"Where the evidence for {label} lies in {name}"),
+            f"evidence for {label}: the brighter, the more (layer{'s' * (len(found.layers) > 1)} "
+            f"{', '.join(found.layers)}, the crop that the network sees)",
+        )
     yield Markup('<div class="hs-views">{}{}<div class="hs-said">{}</div></div>').format(
-        html.figure(html.inline(small, f"The picture {name}"), "the picture"),
-        html.figure(
-            html.inline(heat, f"Where the evidence for {label} lies in {name}"),
-            f"evidence for {label}: the brighter, the more (layers {', '.join(found.layers)}, "
-            "the crop that the network sees)",
-        ),
-        html.bars(top),
+        html.figure(html.inline(small, f"The picture {name}"), "the picture"), heat, html.bars(top)
     )
+    if isinstance(found, BackboneError):
+        yield html.note(f"Where the evidence lies cannot be shown: {found}.")
     if model != IMAGENET:
         if work.run(model).model.costs is not None:
             yield html.note(f"{COSTS_NOTE[:1].upper()}{COSTS_NOTE[1:]}.")
@@ -276,12 +279,19 @@ def _run(
     from headstart.runs.evidence import run_evidence
 
     run = work.run(model)
+    if run.is_texts:
+        raise InputError(f"the run {model} classifies texts: use headstart predict")
     is_compared = run.held_out is not None and run.held_out.reference is not None
     [said] = run.predict([path], top=len(RANKS), novelty=ALL_BUT_ONE if is_compared else None)
     if not said.top:
         raise InputError(f"cannot use {path}: {said.error}")
     label = said.top[min(rank, len(said.top) - 1)][0]
-    return list(said.top), run_evidence(run, image, label), said.novelty
+    found: Any
+    try:
+        found = run_evidence(run, image, label)
+    except BackboneError as error:
+        found = error
+    return list(said.top), found, said.novelty
 
 
 def _nearest(work: Workspace, model: str, path: Path) -> Markup:

@@ -61,6 +61,8 @@ WHERE_TYPED = f"""(...shown) => document.activeElement?.closest('#folder')
 SHOW_JOB = """() => {
   if (!document.querySelector('#wrong .hs-alert')) document.querySelector('#job')?.scrollIntoView({block: 'nearest'});
 }"""
+# On a phone what was found is below the screen.
+SHOW_DATA = "() => document.querySelector('#found')?.scrollIntoView({block: 'nearest'})"
 UNDER_WAY = "This training is already under way; change a setting or the name to start another."
 # The address names the job, so that a reload, or a friend's look, finds it again.
 REMEMBER = """(id) => {
@@ -89,7 +91,7 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
             archive = gr.File(
                 label=f"Or drop a zip of at most {MAX_UPLOAD_GB} GB",
                 file_types=[".zip"],
-                height=140,
+                height=170,
             )
             table, columns = columns_form()
             look = gr.Button("Look at the data", elem_id="look")
@@ -183,7 +185,9 @@ def train_tab(work: Workspace, jobs: Jobs, page: gr.Blocks) -> dict[str, gr.Butt
         _unpacker(work), [archive, *reading], [folder, found], show_progress_on=found,
         api_visibility="private",
     )  # fmt: skip
-    look.click(_look, looked_at, found, api_visibility="private")
+    look.click(_look, looked_at, found, api_visibility="private").then(
+        None, None, None, js=SHOW_DATA
+    )
     start.click(
         _starter(work, jobs),
         [folder, archive, name, *settings, *columns],
@@ -449,6 +453,8 @@ def _todo(folder: str, job: Job | None) -> Markup:
             3,
             "read the report below, try the run on a picture under Predict, or start another training.",
         )
+    if job is not None and job.state == "stopping":
+        return html.steps(STEPS, 1, "wait a moment: the training is being stopped.")
     if job is not None and not job.has_ended:
         return html.steps(
             STEPS, 1, "wait for the answer. This page may be closed: the training goes on."
