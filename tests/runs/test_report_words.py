@@ -102,7 +102,7 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
         ),
         (
             [candidate("a", 0.9, 9, best=True, chosen=True), candidate("b", 0.895, 5, tie=True)],
-            "Of these a at 224 px was chosen by the rule below.",
+            "Of these a at 224 px was chosen.",
         ),
         (
             [candidate("a", 0.9, 9, best=True, chosen=True), candidate("b", 0.88, 5, tie=True)],
@@ -132,7 +132,7 @@ def test_words__write_numbers_as_people_do(written: str, expected: str) -> None:
         ),
         (
             [candidate("a", 0.9, 9, best=True), candidate("b", 0.7, 5, chosen=True)],
-            "b at 224 px was chosen by the rule below.",
+            "b at 224 px was chosen.",
         ),
     ],
 )

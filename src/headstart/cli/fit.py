@@ -337,12 +337,9 @@ def report(
     """
     import headstart
     from headstart.errors import InputError
-    from headstart.runs.model import need_classes
 
     found = [headstart.load(run) for run in runs]
     if len(found) > 1:
-        for run in found:
-            need_classes(run.model, "a page of several runs")
         _side_by_side(found, out or runs[0].resolve().parent / "side-by-side", as_json=as_json)
     elif out is not None:
         raise InputError("--out is the place of a page of several runs: name more than one run")

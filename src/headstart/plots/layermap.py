@@ -24,6 +24,7 @@ def layer_map(
     description: str,
     axis: str = "resolution",
     unit: str = " px",
+    points: str = "percentage points",
 ) -> str:
     """Heat map with the number in every cell; taps run down, resolutions across.
 
@@ -41,6 +42,8 @@ def layer_map(
         Identity in the page, and the texts for screen readers.
     axis, unit : str
         What the columns are, and what stands behind their labels.
+    points : str
+        The unit of a difference between two cells.
     """
     left = max(svg.text_width(svg.shorten(tap)) for tap in taps) + 12
     # At least the width of the legend, eight swatches.
@@ -69,7 +72,7 @@ def layer_map(
     bottom = top + len(taps) * _CELL_HEIGHT
     kinds = [kind for kind in _WORDS if kind in marks.values()]
     width = max(left + cell * len(resolutions), 330) + 2
-    body += _legend(bottom + 22, kinds)
+    body += _legend(bottom + 22, kinds, points)
     height = bottom + 72 + 20 * len(kinds)
     return svg.figure(name, title, description, width, height, *body)
 
@@ -118,9 +121,9 @@ def _cell(
     return svg.element("g", *parts)
 
 
-def _legend(y: float, kinds: Sequence[str]) -> list[str]:
+def _legend(y: float, kinds: Sequence[str], points: str) -> list[str]:
     """Swatches with the points behind the best, then the signs in use."""
-    parts = [svg.text("percentage points behind the highest", 2, y, class_="muted small")]
+    parts = [svg.text(f"{points} behind the highest", 2, y, class_="muted small")]
     size = 36
     for i in range(len(_EDGES) + 1):
         parts.append(

@@ -93,7 +93,8 @@ def _apart(middles: dict[str, tuple[float, float]], width: float) -> dict[str, t
     taken = np.empty((0, 4))  # left, right, top, bottom
     found = {}
     for label, (x, y) in middles.items():
-        half = min(svg.text_width(svg.shorten(label)), width - 4) / 2
+        # Bold letters are broader than those of the estimate.
+        half = min(1.12 * svg.text_width(svg.shorten(label)), width - 4) / 2
         columns = np.arange(2 + half, width - 2 - half + 1e-9, _STEP_X)
         own = np.clip(x, 2 + half, width - 2 - half), max(y, _ABOVE)
         grid = np.array(np.meshgrid(columns, rows)).reshape(2, -1).T

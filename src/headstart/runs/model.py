@@ -302,11 +302,11 @@ def need_images(model: Model, verb: str) -> None:
         )
 
 
-def need_classes(model: Model, verb: str) -> None:
-    """Raise RunError where a run's model does not give each image one class."""
+def need_classes(model: Model, verb: str, name: str = "this") -> None:
+    """Raise RunError where a run's model does not give each image one class; `name`: of the run."""
     if model.target != "classes":
         raise RunError(
-            f"{verb} needs a run with one class per image; this is {kind_in_words(model.target)}: fit one on "
+            f"{verb} needs a run with one class per image; {name} is {kind_in_words(model.target)}: fit one on "
             "a column of classes"
         )
 

@@ -99,7 +99,7 @@ def side_by_side(runs: Sequence[Run]) -> ComparedRuns:
     labels or a number.
     """
     for run in runs:
-        need_classes(run.model, "a comparison of runs")
+        need_classes(run.model, "a comparison of runs", one_line(run.folder.name))
     folders = [run.folder.resolve() for run in runs]
     if len(runs) < 2 or len(set(folders)) < len(folders):
         raise InputError(f"choose two or more different runs to compare; got {len(set(folders))}")

@@ -65,23 +65,21 @@ def _differences(rows: Rows) -> Section:
 
 
 def _table(rows: Rows) -> Section:
-    return Section(
-        heading="What each run was",
-        table=Table(
-            header=[
-                "",
-                "data",
-                "backbone",
-                "taken",
-                f"training {noun_of(rows)}s",
-                "cross-validation, %",
-                "test, %",
-                f"against {rows[0].name}, points",
-                "time",
-            ],
-            rows=[_cells(row) for row in rows],
-        ),
-    )
+    header = [
+        "run",
+        "data",
+        "backbone",
+        "taken",
+        f"training {noun_of(rows)}s",
+        "cross-validation, %",
+        "test, %",
+        f"against {rows[0].name}, points",
+        "time",
+    ]
+    columns = zip(header, *(_cells(row) for row in rows), strict=True)
+    # Without a column of which every cell is empty: differences of other test images, times of old runs.
+    header, *cells = map(list, zip(*(c for c in columns if any(c[1:])), strict=True))
+    return Section(heading="What each run was", table=Table(header=header, rows=cells))
 
 
 def _cells(row: ComparedRun) -> list[str]:

@@ -291,16 +291,16 @@ def choice(metrics: FitResult) -> str:
     if metrics.selection.prefer != "cheap":
         taken = "It" if chosen is best else place(chosen)
         taken = f"{taken[:1].upper()}{taken[1:]}" if chosen.n_averaged else taken
-        return f"{first} {taken} was chosen by the rule below."
+        return f"{first} {taken} was chosen."
     if chosen is not best and chosen not in tied:
-        return f"{first} {place(chosen)} was chosen by the rule below."
+        return f"{first} {place(chosen)} was chosen."
     if not tied:
         return f"{first} No other candidate is within one standard error of it, so it was chosen."
     others = words.plural(len(tied), "other ties", "others tie")
     second = f"{others} with it: the paired difference is within one standard error."
     cheaper = [c for c in [best, *tied] if c.cost < chosen.cost]
     if any(merit(best) - merit(c) <= MOST_BEHIND for c in cheaper):
-        return f"{first} {second} Of these {place(chosen)} was chosen by the rule below."
+        return f"{first} {second} Of these {place(chosen)} was chosen."
     if chosen is best:
         why = "It is also the cheapest of them"
         if cheaper:

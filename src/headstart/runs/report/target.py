@@ -32,7 +32,7 @@ def write_target_report(folder: Path, found: TargetResult, sheet: bytes, *, run_
     """
     from headstart.runs.report.pages import render_page
 
-    title = f"{one_line(Path(run_name).name)}: a head start, measured"
+    title = f"report of the run {one_line(Path(run_name).name)}"
     html = render_page("", title, found.sentence, target_sections(found, sheet), found.detail)
     page = folder / "report.html"
     write_atomically(page, html.encode("utf-8", "surrogateescape"))
@@ -197,6 +197,7 @@ def layers_section(found: TargetResult) -> Section:
         name="figure-map",
         title=title,
         description=f"Chosen: {story.place(found.chosen)}.",
+        points="percentage points" if found.target == "labels" else unit,
     )
     text = [found.selection.rule]
     if shares := story.members(found.chosen):
@@ -240,5 +241,5 @@ def _worst_section(found: TargetResult, sheet: bytes) -> Section:
         image=sheet,
         caption="The first of them, by their numbers in the table.",
         text=["The largest errors first: a label in the table may be wrong, or the image be hard."],
-        table=Table(header=("", "image", "in the table", "predicted"), rows=rows),
+        table=Table(header=("no.", "image", "in the table", "predicted"), rows=rows),
     )
