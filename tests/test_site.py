@@ -76,3 +76,10 @@ def test_on_page_markdown__leads_out_of_docs_to_pages_of_the_site() -> None:
     text = "[a](../../README.md) [b](../../CHANGELOG.md) [c](../scale.md)"
     expected = "[a](../index.md) [b](../changelog.md) [c](../scale.md)"
     assert site_pages.on_page_markdown(text, page=Page) == expected
+
+
+def test_on_page_content__keeps_code_with_the_signs_around_it() -> None:
+    pre = "<pre><code>a.b</code></pre>"
+    shown = site_pages.on_page_content(f"<p>so (<code>--a</code>), <code>b</code> c</p>{pre}")
+    kept = '<span class="together">(<code>--a</code>),</span>'
+    assert shown == f"<p>so {kept} <code>b</code> c</p>{pre}"

@@ -38,6 +38,8 @@ ROOMS = (
     "export",
     "errors",
 )
+# Code after a bracket, or before the end of one or of a sentence.
+AMONG_SIGNS = re.compile(r"[(\[]+<code>[^<]*</code>[)\].,:;!?]*|<code>[^<]*</code>[)\].,:;!?]+")
 PLACES = {"README.md": "index.md", **{name: name.lower() for name in FROM_ROOT}}
 
 
@@ -68,8 +70,9 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Show the names in docstrings without Sphinx's roles."""
-    return re.sub(r":(?:func|class|meth|mod|attr|data):(?=<code>)", "", html)
+    """Names in docstrings without Sphinx's roles; code on one line with the signs before and after it."""
+    html = re.sub(r":(?:func|class|meth|mod|attr|data):(?=<code>)", "", html)
+    return AMONG_SIGNS.sub(r'<span class="together">\g<0></span>', html)
 
 
 def expanded(entry: Any, known: list[str]) -> Any:
