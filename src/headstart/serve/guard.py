@@ -168,9 +168,8 @@ class Guard:
         # Constant-time comparison.
         is_same = hmac.compare_digest(token.strip().encode(), self._settings.token.encode())
         if scheme.lower() != "bearer" or not is_same:
-            raise _Refused(
-                401, "a token is needed: Authorization: Bearer TOKEN", www_authenticate="Bearer"
-            )
+            wrong = "the token is wrong" if token.strip() else "a token is needed"
+            raise _Refused(401, f"{wrong}: Authorization: Bearer TOKEN", www_authenticate="Bearer")
 
     def _too_large(self) -> _Refused:
         limit = self._settings.max_bytes
