@@ -7,6 +7,7 @@ Every import counts: at the top of a file, inside a function, for type checking 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,37 +163,45 @@ def test_layers__the_order_has_no_circle() -> None:
         finished |= ready
 
 
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _handed_out(stub: Path) -> dict[str, str | None]:
+    """The file of each name that a lazy package hands out; empty of any other module."""
+    lines = _tree(stub).body if stub.exists() else []
+    found = [line for line in lines if isinstance(line, ast.ImportFrom)]
+    return {alias.name: line.module for line in found for alias in line.names}
+
+
 def _loads(path: Path, modules: dict[str, Path]) -> Iterator[str]:
     """The modules of the package that a file's top imports; names of a lazy package from its stub."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:  # not what is for type checking
+    for node in _tree(path).body:  # not what is for type checking
         if not isinstance(node, ast.ImportFrom) or node.module is None or node.level:
             continue
-        stub = modules.get(node.module, path).with_suffix(".pyi")
-        lazy = {
-            alias.name: f"{node.module}.{line.module}"
-            for line in (ast.parse(stub.read_text(encoding="utf-8")).body if stub.exists() else ())
-            if isinstance(line, ast.ImportFrom)
-            for alias in line.names
-        }
+        lazy = _handed_out(modules.get(node.module, path).with_suffix(".pyi"))
         for alias in node.names:
             full = f"{node.module}.{alias.name}"
-            found = full if full in modules else lazy.get(alias.name, node.module)
-            if found in modules:
-                yield found
+            if full not in modules:
+                full = ".".join(filter(None, [node.module, lazy.get(alias.name)]))
+            if full in modules:
+                yield full
 
 
 def test_layers__no_circle_of_files_that_load_each_other() -> None:
     modules = {_module_of(path): path for path in _files()}
     loads = {name: {*_loads(path, modules)} - {name} for name, path in modules.items()}
     assert sum(map(len, loads.values())) > 1_000
-    while done := {name for name, others in loads.items() if not others & loads.keys()}:
+    while done := {n for n, others in loads.items() if not any(o in loads for o in others)}:
         loads = {name: others for name, others in loads.items() if name not in done}
     assert not loads, f"these files load each other: {sorted(loads)}"
 
 
 def _literals(kind: type[ast.expr]) -> Iterator[tuple[str, ast.expr]]:
     for path in _files():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, kind):
                 yield path.relative_to(SOURCE).as_posix(), node
 

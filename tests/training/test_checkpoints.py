@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,25 @@ def test_checkpoint__comes_back_to_the_last_bit(records: list[Record], tmp_path:
     assert found.numbers == saved.numbers
     assert all(torch.equal(found.tensors[k], v) for k, v in saved.tensors.items())
     assert sorted(p.name for p in tmp_path.iterdir()) == [NAME]
+
+
+def test_load_checkpoint__one_of_0_1_without_validation_images(
+    records: list[Record], tmp_path: Path
+) -> None:
+    """Its best value was written as NaN, and figures that were not measured as null."""
+    epoch = {**dataclasses.asdict(EPOCH), "val_loss": None, "val_accuracy": None}
+    position = {
+        "epoch": 2, "step": 0, "n_seen": 0, "loss_sum": 0.0, "n_right": 0, "seconds": 0.0,
+        "best_epoch": 1, "best_value": math.nan, "is_done": False, "history": [epoch],
+    }  # fmt: skip
+    header = {"schema": 1, "identity": identity(records), "position": position, "numbers": {}}
+    save_file({"a": torch.zeros(1)}, tmp_path / NAME, metadata={"headstart": json.dumps(header)})
+    found = load_checkpoint(tmp_path, identity(records))
+    assert found is not None
+    assert math.isnan(found.position.best_value)
+    [again] = found.position.history
+    assert math.isnan(again.val_loss)
+    assert again.train_loss == EPOCH.train_loss
 
 
 def test_load_checkpoint__none_where_there_is_none(records: list[Record], tmp_path: Path) -> None:

@@ -205,8 +205,15 @@ class Inputs:
         s = self.settings
         if s.crop != "auto":
             return net, ()
+        sizes = getattr(s, "resolutions", None) or filter(None, [getattr(s, "size_px", None)])
         chosen = choose_crop(
-            index, net, device=s.device, seed=s.seed, cache=self.cache, progress=self.progress
+            index,
+            net,
+            resolutions=list(sizes),
+            device=s.device,
+            seed=s.seed,
+            cache=self.cache,
+            progress=self.progress,
         )
         return chosen.backbone, (f"{net.name}: {chosen.note}",)
 

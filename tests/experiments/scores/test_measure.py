@@ -59,9 +59,10 @@ def test_rank__crop_decides_the_features(
 def test_rank__crop_is_chosen_by_cross_validation(
     indexed: Index, tiny: Backbone, cache: Path
 ) -> None:
-    found = rank(indexed, backbones=[tiny], cache=cache, crop="auto")
+    found = rank(indexed, backbones=[tiny], size_px=SIZE, cache=cache, crop="auto")
     [note] = [note for note in found.datasets[0].notes if "crop" in note]
-    assert all(mode in note for mode in ("center", "squash", "letterbox", "cross-validated"))
+    said = ("center", "squash", "letterbox", "cross-validated", f"at {SIZE} px")
+    assert all(words in note for words in said)
 
 
 def test_rank__one_backbone_is_told_to_be_too_few(
