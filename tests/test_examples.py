@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import json
 import re
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from PIL import Image
+
+from headstart.data import index
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -23,7 +28,10 @@ RUNS: dict[str, tuple[dict[str, Any], str]] = {
     "predict_imagenet": ({}, r"(?s)(cat|tabby) .*%"),
     "fit_and_predict": ({"per_class": 8, "resolutions": (64,)}, r"(?s)test images.*95 % confid"),
     "layer_profile": ({"per_class": 8, "resolutions": (64,)}, r"of the test images: usual layer"),
-    "fine_tune": ({"per_class": 5, "epochs": 1}, r"epoch 1: training loss \d"),
+    "fine_tune": (
+        {"per_class": 5, "epochs": 1},
+        r"(?s)epoch 1: training loss \d.*epoch 1: \d+ of 10 test",
+    ),
     "kernels": ({}, r"become 113 x 75; by the formula 113"),
     "sift_vs_cnn": ({"per_class": 20}, r"McNemar"),
     "augmentation": ({"size_px": 64}, r"(?s)basic.png.*augmix.png.*mixup.png"),
@@ -59,6 +67,77 @@ def test_example__runs(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     for picture in tmp_path.glob("*.png"):
         with Image.open(picture) as opened:
             opened.verify()
+
+
+def test_fine_tune__validates_on_no_test_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = example("fine_tune")
+    given: list[set[str]] = []
+
+    def note(backbone: Any, training: list[Any], validation: list[Any], *rest: Any) -> None:
+        given.extend({r.digest for r in records} for records in (training, validation))
+        raise StopIteration
+
+    monkeypatch.setattr(module, "train", note)
+    with pytest.raises(StopIteration):
+        module.main(tmp_path, per_class=5)
+    test = {r.digest for r in index(tmp_path / "digits").test}
+    training, validation = given
+    assert training
+    assert validation
+    assert not test & (training | validation)
+    assert not training & validation
+
+
+INSTALL = code_cells()[0]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> tuple[set[str], list[list[str]]]:
+    """What the first cell takes for missing, to be filled, and the commands that it runs."""
+    missing: set[str] = set()
+    commands: list[list[str]] = []
+    there = importlib.util.find_spec("json")
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in missing else there
+    )
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    return missing, commands
+
+
+def test_notebook__installs_nothing_where_all_is_there(
+    installed: tuple[set[str], list[list[str]]],
+) -> None:
+    run_cell(INSTALL, {})
+    assert installed[1] == []
+
+
+def test_notebook__installs_what_its_cells_need(
+    installed: tuple[set[str], list[list[str]]],
+) -> None:
+    missing, commands = installed
+    missing |= {"skimage", "cv2", "pandas"}
+    run_cell(INSTALL, {})
+    [[*_, cv2, pandas, skimage]] = commands
+    assert pandas == "pandas"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert [[cv2], [skimage]] == [extras["optional-dependencies"][e] for e in ("sift", "demo")]
+
+
+def test_notebook__never_asks_the_index_for_the_name_headstart(
+    installed: tuple[set[str], list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing, commands = installed
+    missing.add("headstart")
+    monkeypatch.chdir(EXAMPLES)
+    run_cell(INSTALL, {})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RuntimeError, match="REPOSITORY"):
+        run_cell(INSTALL, {})
+    address = "https://example.org/headstart.git"
+    run_cell(INSTALL.replace('REPOSITORY = ""', f'REPOSITORY = "{address}"'), {})
+    assert [command[-1] for command in commands] == [str(ROOT), f"git+{address}"]
 
 
 @pytest.mark.slow
