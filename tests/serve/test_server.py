@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -30,7 +31,8 @@ from headstart.cli.serve import curl_line
 from headstart.runs.run import Run
 from headstart.runs.sums import write_sums
 
-SCHEMATHESIS = Path(__file__).parents[2] / "schemathesis.toml"
+ROOT = Path(__file__).parents[2]
+SCHEMATHESIS = ROOT / "schemathesis.toml"
 
 
 def bomb(side: int = 30_000) -> bytes:
@@ -167,6 +169,23 @@ def test_curl_line__is_answered(server: Any, photos: Path, tmp_path: Path) -> No
     anywhere = curl_line("http://0.0.0.0:8000", is_texts=False, has_token=False)
     assert anywhere.endswith(" http://127.0.0.1:8000/predict")  # an address to ask, on any system
     assert "Bearer $TOKEN" in curl_line("http://a", is_texts=True, has_token=True)
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("sh")), reason="needs curl and sh")
+def test_curl_lines_of_the_guide__take_a_photograph(server: Any, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    for name in ("beach.jpg", "kitchen.jpg"):
+        Image.fromarray(pixels).save(tmp_path / name, quality=95)
+    assert (tmp_path / "beach.jpg").stat().st_size > 98_304  # in base64 too long for an argument
+    page = (ROOT / "docs" / "serve.md").read_text("utf-8")
+    [block] = [b for b in re.findall(r"^```sh\n(.*?)^```$", page, re.M | re.S) if "base64" in b]
+    lines = block.replace("http://127.0.0.1:8123", server.url).replace("|\n", "|").splitlines()
+    labels = []
+    for line in lines:
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, timeout=60)
+        labels.append([p["label"] for p in json.loads(done.stdout)["predictions"]])
+    assert labels == [[labels[0][0]] * 2, labels[0][:1], labels[0][:1]]
+    assert labels[0][0] in ("dark", "bright")
 
 
 def test_openapi__schemathesis_finds_nothing(server: Any, tmp_path: Path) -> None:
