@@ -1,6 +1,6 @@
 """Measure Headstart against its peers, print the table of ratios, and write docs/performance.md.
 
-    make bench                                            everything, under 40 minutes on two cores
+    make bench                                            everything, over an hour on two cores
     .venv/bin/python bench/run.py --quick                 everything on tiny inputs, some minutes
     .venv/bin/python bench/run.py --only forward          one bench; the others' results are kept
     .venv/bin/python bench/run.py --only forward:vgg16    a part of it

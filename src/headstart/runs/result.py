@@ -390,7 +390,7 @@ class FitResult(msgspec.Struct, frozen=True, kw_only=True):
     # training labels that count as wrong, as far as the report shows them
     suspicious: tuple[SuspiciousLabel, ...] = ()
     # how many training labels count as wrong, by the rule of `clean` on the cross-validated
-    # probabilities; None of a run of before 0.1.1
+    # probabilities; None in older runs
     n_suspicious: Count | None = None
     data: DataSummary
     timings_s: dict[str, float] = {}

@@ -113,7 +113,7 @@ class Run:
 
     @cached_property
     def held_out(self) -> HeldOut | None:
-        """What is kept of examples that the model had not seen; None of a run of before 0.2."""
+        """What is kept of examples that the model had not seen; None in older runs."""
         return HeldOut.read(self.folder / "model")
 
     @cached_property

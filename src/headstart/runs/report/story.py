@@ -339,7 +339,7 @@ _METRICS = (
 
 
 def metric_rows(metrics: FitResult) -> list[tuple[str, str, str, str]]:
-    """Name, value, interval and meaning of every metric; none of a run from before 0.2."""
+    """Name, value, interval and meaning of every metric; none of an older run."""
     found = metrics.metrics
     if found is None:
         return []

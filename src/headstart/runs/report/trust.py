@@ -21,7 +21,7 @@ MOST_NAMED = 40
 
 
 def trust_sections(metrics: FitResult) -> list[Section]:
-    """The sections that a run has figures for; none of a run of before 0.2."""
+    """The sections that a run has figures for; none of an older run."""
     found = []
     if metrics.reliability:
         found.append(_when_to_answer(metrics.reliability, metrics.noun))
