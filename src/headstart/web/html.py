@@ -163,7 +163,7 @@ def figure(picture: Markup, caption: str) -> Markup:
 
 
 def sheet(picture: Image.Image | bytes, words: str) -> Markup:
-    """Small pictures in one, with words below; on a phone it keeps its size and scrolls."""
+    """Many small pictures in one, with words below; on a phone it keeps its size and scrolls."""
     return Markup(
         '<div class="hs-sheet" tabindex="0" role="region" aria-label="{}">{}</div>'
     ).format(text(words), figure(inline(picture, words), words))

@@ -69,8 +69,10 @@ def _draw(data: str, policy: str, options: str, n_draws: int, seed: int) -> str:
     sheet = preview_grid(
         chosen, images, names, n_draws=int(n_draws), size_px=SIDE_PX, seed=int(seed or 0)
     )
-    words = f"The policy {policy} on {', '.join(names)}: the original, then draws."
-    return _sheet(sheet, words)
+    shown = "the original, then draws"
+    if policy == "augmix":
+        shown = "the original, a basic draw, the steps of each chain with its weight, then their mixture"
+    return html.sheet(_png(sheet), f"The policy {policy} on {', '.join(names)}: {shown}.")
 
 
 @answered
@@ -85,10 +87,12 @@ def mix(data: str, weight: float, seed: int) -> str:
     said = " and ".join(
         f"{t:.2f} {n}" for t, n in zip(mixup_target(weight), names[:2], strict=True)
     )
-    return _sheet(sheet, f"In the middle the blend; it is trained on the label {said}.")
+    words = f"In the middle the blend; it is trained on the label {said}."
+    row = html.figure(html.inline(_png(sheet), words), words)
+    return Markup('<div class="hs-sheet">{}</div>').format(row)
 
 
-def _sheet(picture: Any, words: str) -> Markup:
+def _png(picture: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    return html.sheet(buffer.getvalue(), words)
+    return buffer.getvalue()
