@@ -12,6 +12,8 @@ from headstart.heads import (
     fit_rows,
     stratified_folds,
 )
+from headstart.heads.output_layer import fit_searched
+from headstart.heads.search import CostSearch
 from headstart.heads.task import normalize_rows
 
 
@@ -52,6 +54,21 @@ def test_fit_rows__is_the_svm_with_and_without_held_out_scores(n_classes: int) -
         coef, intercept = fit_rows(X, y, path.C, scores=scores)
         assert intercept.shape == (n_classes,)
         np.testing.assert_allclose(coef, expected, atol=0.02 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_fit_searched__is_the_same_svm_on_what_is_set_up(n_classes: int) -> None:
+    X, y = make_classification(
+        300, 20, n_informative=8, n_classes=n_classes, class_sep=1.5, random_state=0
+    )
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    search = CostSearch(X, y, stratified_folds(y), sample_weight=weight)
+    search.solve([10.0], range(search.n_splits))
+    found = search.result([10.0])
+    again = fit_searched(search, found.C, found.decisions)
+    anew = fit_rows(X, y, found.C, scores=found.decisions, sample_weight=weight)
+    np.testing.assert_array_equal(again[0], anew[0])
+    np.testing.assert_array_equal(again[1], anew[1])
 
 
 def test_fit_rows__warns_where_a_model_is_not_solved(monkeypatch: pytest.MonkeyPatch) -> None:

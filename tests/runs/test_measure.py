@@ -14,7 +14,9 @@ import headstart
 from headstart import fit
 from headstart.cli.tables import layer_tables
 from headstart.heads import search
+from headstart.heads.output_layer import fit_searched
 from headstart.probe import judging
+from headstart.runs.averaging import Head
 from headstart.runs.choose import Candidate
 from headstart.runs.run import Run
 from headstart.sources.blocks import Blocks
@@ -75,6 +77,13 @@ def test_fit__with_many_examples_and_classes_screens(
     small = headstart.fit(data, out=tmp_path / "small", **same).metrics
     assert not any(c.screened for c in exact.candidates + small.candidates)
     monkeypatch.setattr(judging, "SMALL", 0)
+    refitted: list[float] = []
+
+    def counted(of: search.CostSearch, C: float, scores: np.ndarray) -> Head:
+        refitted.append(C)
+        return fit_searched(of, C, scores)
+
+    monkeypatch.setattr("headstart.runs.refit.fit_searched", counted)
     run = headstart.fit(data, out=tmp_path / "screened", **same)
     found = run.metrics
     single, own = ([c.tap for c in m.candidates if not c.n_averaged] for m in (found, exact))
@@ -90,5 +99,15 @@ def test_fit__with_many_examples_and_classes_screens(
     cells = [cell for column in layer_tables(found)[0].columns for cell in column.cells]
     assert sum(str(cell).startswith("(") for cell in cells) == len(out)
     assert run.report().read_text(encoding="utf-8").count("ruled out by ridge")
+    n_refitted = len(refitted)
+    assert n_refitted  # on what the race has set up
     again = headstart.fit(data, out=tmp_path / "again", **same)
     assert again.metrics.candidates == found.candidates
+    # What is known from before is refitted from its features, to the same model.
+    assert len(refitted) == n_refitted
+    assert again.metrics.test == found.test
+    heads = [
+        next((tmp_path / name / "model").glob("*.safetensors")).read_bytes()
+        for name in ("screened", "again")
+    ]
+    assert heads[0] == heads[1]

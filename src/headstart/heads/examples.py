@@ -242,9 +242,10 @@ class Streamed(Examples):
 
 def hold(X: NDArray[Any] | Rows, normalize: Normalize, dtype: type[np.floating]) -> Tensor:
     """All rows with the constant one, (n_samples, n_features + 1), filled a block at a time."""
-    Z = np.ones((X.shape[0], X.shape[1] + 1), dtype=dtype)
+    Z = np.empty((X.shape[0], X.shape[1] + 1), dtype=dtype)
     for rows in row_blocks(len(X)):
         Z[rows, :-1] = read_rows(X, rows, normalize)
+    Z[:, -1] = 1
     return torch.from_numpy(Z)
 
 

@@ -13,11 +13,12 @@ from headstart.heads import sparse
 from headstart.heads.calibration import fit_temperature
 from headstart.heads.criterion import read_weights
 from headstart.heads.examples import Normalize, Rows
-from headstart.heads.outofcore import set_up
+from headstart.heads.outofcore import StreamedTask, set_up
 from headstart.heads.passes import Labels
 from headstart.heads.path import PathResult, label_columns
+from headstart.heads.search import CostSearch
 from headstart.heads.svm import LinearSVM, warn_unsolved
-from headstart.heads.task import Device, Fit, or_on_cpu
+from headstart.heads.task import Device, Fit, Task, or_on_cpu
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -123,13 +124,27 @@ def fit_rows(
     labels = Labels.of(member, len(classes), weight, np.ones(len(classes)))
 
     def solve(device: Device) -> Fit:
-        task = set_up(data, labels, device, "l2")
-        expected = None
-        if scores is not None:
-            expected = np.nan_to_num(np.asarray(scores)[:, -task.n_models :].T)
-        return task.fit(C, tol, expected)
+        return _fit(set_up(data, labels, device, "l2"), C, tol, scores)
 
-    fit = or_on_cpu(solve, None)
+    return _checked(or_on_cpu(solve, None), tol)
+
+
+def fit_searched(
+    search: CostSearch, C: float, scores: NDArray[np.floating], *, tol: float = 1e-5
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`fit_rows` on what a search has set up, its labels and weights included."""
+    return _checked(search.on_device(lambda task: _fit(task, C, tol, scores)), tol)
+
+
+def _fit(
+    task: Task | StreamedTask, C: float, tol: float, scores: NDArray[np.floating] | None
+) -> Fit:
+    if scores is None:
+        return task.fit(C, tol)
+    return task.fit(C, tol, np.nan_to_num(np.asarray(scores)[:, -task.n_models :].T))
+
+
+def _checked(fit: Fit, tol: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     warn_unsolved(fit.gap, tol)
     return both_signs(fit.coef, fit.intercept)
 

@@ -258,21 +258,23 @@ def _sweep_features(
     for fold, numbers, Z in pieces():
         square[fold] += outer_square(Z.T.contiguous())
         sums[fold].index_add_(0, own[numbers], Z.double())
-    weights = [_fold_weights(square, sums, fold, ridges) for fold in range(n_folds)]
+    of_all, sums_of_all = square.sum(dim=0), sums.sum(dim=0)
+    weights = [
+        _fold_weights(of_all - square[fold], sums_of_all - sums[fold], ridges)
+        for fold in range(n_folds)
+    ]
     for fold, numbers, Z in pieces():
         for i, W in enumerate(weights[fold]):
             take(i, numbers.numpy(), (Z @ W).numpy())
 
 
 def _fold_weights(
-    square: torch.Tensor, sums: torch.Tensor, fold: int, ridges: Sequence[float]
+    square: torch.Tensor, of_class: torch.Tensor, ridges: Sequence[float]
 ) -> list[torch.Tensor]:
-    """Weights (d + 1, K) fitted without one fold, at each strength.
+    """Weights (d + 1, K) at each strength, from what all folds but one add up to.
 
-    A class that the other folds lack is never predicted.
+    A class that these folds lack is never predicted.
     """
-    left = square.sum(dim=0) - square[fold]
-    of_class = sums.sum(dim=0) - sums[fold]
     # Targets of +1 and -1: twice the sum of the class less the sum of all.
     right = (2 * of_class - of_class.sum(dim=0)).T
     # The constant feature counts the examples of each class.
@@ -280,8 +282,9 @@ def _fold_weights(
     # With many examples the ridge is too little beside the largest eigenvalue.
     dtype = torch.float32 if of_class[:, -1].sum() <= MANY_ROWS else torch.float64
     found = []
+    square, right = square.to(dtype), right.to(dtype)
     for ridge in ridges:
-        W = ridge_solve(left.to(dtype), right.to(dtype), ridge).float()
+        W = ridge_solve(square, right, ridge).float()
         W[:, absent] = 0
         W[-1, absent] = -torch.inf
         found.append(W)

@@ -22,9 +22,9 @@ from torch import Tensor
 from headstart.heads.accuracy import paired_gain
 from headstart.heads.criterion import Criterion, read_weights
 from headstart.heads.examples import Normalize, Rows
-from headstart.heads.gram import GramSolver
 from headstart.heads.objective import MANY_MODELS
 from headstart.heads.outofcore import StreamedTask, set_up
+from headstart.heads.parallel import map_pieces
 from headstart.heads.passes import Labels
 from headstart.heads.path import (
     ACCURACY,
@@ -112,6 +112,11 @@ class CostSearch:
         """Number of folds that are held out."""
         return len(self.held.splits)
 
+    @property
+    def has_gram(self) -> bool:
+        """Whether models are solved on a Gram matrix."""
+        return isinstance(self.task, Task) and self.task.has_gram
+
     def solve(self, Cs: Iterable[float], splits: Sequence[int]) -> dict[float, NDArray[Any]]:
         """Solve some costs on some splits.
 
@@ -132,21 +137,21 @@ class CostSearch:
                 if left:
                     self._solve_held(task, C, left)
 
-        self._on_device(work)
+        self.on_device(work)
         rows = np.sort(np.concatenate([self.held.splits[s][1] for s in splits]))
         return {C: self.held.merits(self._columns(C, splits))[rows] for C in wanted}
 
     def sweep(self, Cs: Sequence[float], folds: Folds) -> PathResult:
         """`cross_validate` on the same features and labels, with any folds; nothing of it is kept."""
         splits = read_splits(folds, len(self.held.member))
-        return self._on_device(
+        return self.on_device(
             lambda task: sweep(
                 task, self.classes, Cs, splits,
                 weight=self.held.counts, criterion=self.held.criterion, tol=self.tol,
             )
         )  # fmt: skip
 
-    def _on_device(self, work: Callable[[Task | StreamedTask], R]) -> R:
+    def on_device(self, work: Callable[[Task | StreamedTask], R]) -> R:
         """``work(task)``; on the CPU, now and later, where the memory of a GPU that was chosen is full."""
 
         def on(device: Device) -> R:
@@ -196,7 +201,9 @@ class CostSearch:
 
     def _solve_held(self, task: Task, C: float, splits: Sequence[int]) -> None:
         """Every model of these splits, from the nearest cost that is solved there."""
-        starts = {s: self._start(task, C, s) for s in splits}
+        device = task.shards[0].device
+        found_starts = map_pieces(lambda s: self._start(task, C, s), splits, device)
+        starts = dict(zip(splits, found_starts, strict=True))
         shape = {s: (len(self.held.splits[s][1]), task.n_models) for s in splits}
         scores = {(C, s): np.empty(shape[s], dtype=np.float32) for s in splits}
         gaps = {(C, s): np.empty(task.n_models) for s in splits}
@@ -228,10 +235,7 @@ class CostSearch:
         near = [c for c, s in self._kept if s == split]
         if near:
             return self._kept[min(near, key=lambda c: abs(math.log(c / C))), split]
-        solver = task.shards[0].solver
-        if self.like is not None and (
-            isinstance(solver, GramSolver) or task.n_models >= MANY_MODELS
-        ):
+        if self.like is not None and (task.has_gram or task.n_models >= MANY_MODELS):
             bits = np.unpackbits(self.like[split], axis=1, count=len(self.held.member))
             return torch.from_numpy(bits).bool()
         return task.foresee(self.held.splits[split][0])

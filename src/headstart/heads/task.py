@@ -205,22 +205,30 @@ class Task:
         """Binary models a fit needs."""
         return self.shards[0].y.shape[0]
 
-    def pieces(self, n_splits: int) -> list[NDArray[np.intp]]:
-        """All (split, class) pairs, cut into pieces that are solved together, (n, 2) each."""
+    def pieces(self, n_splits: int, *, least: int = LEAST_PIECES) -> list[NDArray[np.intp]]:
+        """All (split, class) pairs, cut into pieces that are solved together, (n, 2) each.
+
+        On a CPU there are at least so many.
+        """
         split, model = np.divmod(np.arange(n_splits * self.n_models), self.n_models)
         pairs = np.stack([split, model], axis=1)
-        most, least = MOST_NUMBERS // len(self.member), len(self.shards)
+        most, n_least = MOST_NUMBERS // len(self.member), len(self.shards)
         if self.shards[0].device.type == "cpu":
             most = min(most, self.shards[0].solver.piece_models)
             if len(self.member) >= FEW_ROWS:
-                least = max(least, LEAST_PIECES)
-        n_pieces = max(-(-len(pairs) // max(most, 1)), min(least, len(pairs)))
+                n_least = max(n_least, least)
+        n_pieces = max(-(-len(pairs) // max(most, 1)), min(n_least, len(pairs)))
         return np.array_split(pairs, n_pieces)
 
     def pieces_by_split(self, splits: Sequence[int]) -> list[NDArray[np.intp]]:
         """The (split, class) pairs of some splits, each piece of one split only."""
-        of_one = self.pieces(1)
+        of_one = self.pieces(1, least=-(-LEAST_PIECES // len(splits)))
         return [np.stack([np.full(len(p), s), p[:, 1]], axis=1) for s in splits for p in of_one]
+
+    @property
+    def has_gram(self) -> bool:
+        """Whether models are solved on a Gram matrix."""
+        return isinstance(self.shards[0].solver, GramSolver)
 
     def map(self, work: Callable[[Shard, NDArray[np.intp]], R], n_splits: int) -> list[R]:
         """``work`` of every piece, on the devices and their cores, in order."""

@@ -15,7 +15,7 @@ from headstart.heads.accuracy import paired_gain
 from headstart.heads.examples import Normalize, Rows
 from headstart.heads.parallel import each_piece
 from headstart.heads.ridge import ridge_bytes, sweep_ridge
-from headstart.heads.search import FIRST_COST
+from headstart.heads.search import FIRST_COST, CostSearch
 from headstart.probe.folds import judgeable
 from headstart.probe.judging import (
     ACCURATE,
@@ -149,6 +149,7 @@ class Entrant:
 
     read: Callable[[], ArrayLike | Rows]  # returns the features, (n, d)
     kept_at: Callable[[str], Path]  # given a stage, the file that keeps what is found there
+    keep: Callable[[CostSearch], None] = lambda search: None  # given the search that judged it
 
 
 def judge_all(
@@ -334,6 +335,7 @@ def _enter(
         keep_start(start_place, start)
         if best is not None and is_behind(start.merits, best):
             return None
+    entrant.keep(search)
     return judge(
         X, labels, folds,
         Cs=Cs, start=start.C, goal=goal, search=search, more_folds=divisions[1:], kept_at=place,

@@ -219,7 +219,9 @@ class Job:
                 train_network=train_network,
                 objective=task.objective,
                 heads=heads,
+                searches=task.searches,
             )
+        task.searches.clear()  # they hold a lot of memory
         self.kind.progress("refit", len(shown), len(shown))
         return Results(
             settings=self.kind.settings,

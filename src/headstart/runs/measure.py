@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from headstart.data.groups import groups_of
 from headstart.data.records import Example
 from headstart.heads.examples import decide
+from headstart.heads.search import CostSearch
 from headstart.probe.folds import judgeable
 from headstart.probe.judging import Goal, Scores, judge, recall, scores_path
 from headstart.probe.memo import digest_of
@@ -49,6 +50,8 @@ class Task:
     objective: Objective = field(default_factory=Objective)  # what is optimised
     # tuple of int array (n,); further divisions into folds, of repeated cross-validation
     more_folds: tuple[NDArray[np.int64], ...] = ()
+    # What is set up for features that are refitted in most runs, until they are
+    searches: dict[Blocks, CostSearch] = field(default_factory=dict)
 
     @cached_property
     def y(self) -> NDArray[np.str_]:
@@ -118,8 +121,16 @@ class Task:
 
     def entrant(self, blocks: Blocks) -> Entrant:
         """One kind of features in the race of all."""
+
+        def keep(search: CostSearch) -> None:
+            # Of many examples a Gram matrix is most of a refit, and no other solver's set-up is.
+            if blocks in (self.source.usual, self.source.prior) and search.has_gram:
+                self.searches[blocks] = search
+
         return Entrant(
-            read=lambda: self._rows(blocks), kept_at=lambda stage: self.kept_at(blocks, stage)
+            read=lambda: self._rows(blocks),
+            kept_at=lambda stage: self.kept_at(blocks, stage),
+            keep=keep,
         )
 
     def candidate(self, blocks: Blocks, macs: int, scores: Scores) -> Candidate:

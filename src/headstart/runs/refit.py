@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.heads import Temperature, fit_rows, fit_temperature
+from headstart.heads.output_layer import fit_searched
 from headstart.runs.averaging import Head, mean_head
 from headstart.runs.model import Model
 from headstart.runs.objective import Objective
 
 if TYPE_CHECKING:
     from headstart.data.records import Example
+    from headstart.heads.search import CostSearch
     from headstart.runs.choose import Candidate
     from headstart.sources import Source
     from headstart.sources.blocks import Blocks
@@ -51,6 +53,7 @@ def refit(
     train_network: TrainNetwork | None = None,
     objective: Objective = ACCURACY,
     heads: dict[Blocks, Head] | None = None,
+    searches: Mapping[Blocks, CostSearch] | None = None,
 ) -> Tested:
     """Fit ``candidate`` on all of ``train`` with its C, calibrate, and score ``test`` once.
 
@@ -60,10 +63,11 @@ def refit(
     `train_network`: trains the network of a candidate that is one; gives it, and its scores of the
     test examples. `objective`: how much examples count, and the costs of confusions by which
     classes are predicted. `heads`: those that are fitted, by their features, of these examples; new
-    ones are added, so that a member of a mean that is shown itself is fitted once.
+    ones are added, so that a member of a mean that is shown itself is fitted once. `searches`: what is
+    set up for features of these examples, and need not be again.
     """
     blocks = candidate.blocks
-    heads = {} if heads is None else heads
+    heads, searches = {} if heads is None else heads, searches or {}
     y = np.array([r.label for r in train])
     classes, member = np.unique(y, return_inverse=True)
     weight = objective.weights(train)
@@ -88,11 +92,12 @@ def refit(
         def fit_one(c: Candidate) -> Head:
             if c.blocks.head is not None:
                 return c.blocks.head, np.zeros(len(classes))
-            if c.blocks not in heads:
+            C, scores = c.scores.C, c.scores.decisions
+            if c.blocks not in heads and c.blocks in searches:
+                heads[c.blocks] = fit_searched(searches[c.blocks], C, scores)
+            elif c.blocks not in heads:
                 X = source.rows(c.blocks, train)
-                heads[c.blocks] = fit_rows(
-                    X, y, c.scores.C, scores=c.scores.decisions, sample_weight=weight
-                )
+                heads[c.blocks] = fit_rows(X, y, C, scores=scores, sample_weight=weight)
             return heads[c.blocks]
 
         coef, intercept = (
