@@ -101,9 +101,10 @@ def _is_number(text: str) -> bool:
 @pytest.mark.parametrize(
     ("cell", "written"),
     [
-        ("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@a", "'@a"), ("\t=1", r"'\t=1"),
-        ("\r=1", r"'\r=1"), ("\n=1", r"'\n=1"), ("＝1", "'＝1"), ("plain", "plain"), ("a,b", '"a,b"'),
+        ("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@a", "'@a"), ("\t=1", r"'\x09=1"),
+        ("\r=1", r"'\x0d=1"), ("\n=1", r"'\x0a=1"), ("＝1", "'＝1"), ("plain", "plain"), ("a,b", '"a,b"'),
         ("\x1b[31m", r"\x1b[31m"), ("\u202e", r"\u202e"), ('"=1"', '"""=1"""'), ("é", "é"),
+        (r"C:\new", r"C:\new"), (r"\alpha", r"\alpha"), (r"\\x41", r"\\\\x41"), ("'=1", "''=1"), ("it's", "it's"),
     ],
 )  # fmt: skip
 def test_csv_text__each_dangerous_beginning(cell: str, written: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headstart.errors import RunError, one_line, visible
+from headstart.errors import RunError, one_line
 from headstart.files import write_atomically
 from headstart.wording import counted
 
@@ -32,6 +33,7 @@ COSTS_NOTE = (
 MOST_WRITTEN, N_PROBABLE = 50, 5
 # The last two are full-width forms, which some spreadsheets take for = and @.
 _STARTS = frozenset("=+-@\t\r\n＝＠")
+_ESCAPE = re.compile(r"\\(?:\\|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,27 +247,50 @@ def read_test_predictions(folder: Path) -> list[TestPrediction]:
 
 
 def _as_written(cell: str) -> str:
-    """A cell before `_harmless` put an apostrophe in front."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in _STARTS else cell
+    """A cell before `_harmless`."""
+    text = _unescaped(cell)
+    return text[1:] if text[:1] == "'" and text.lstrip("'")[:1] in _STARTS else text
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """CSV with every text cell made harmless to spreadsheets and terminals.
 
     A cell that starts with ``= + - @``, a tab or a line end would be run as a formula; it gets a
-    leading apostrophe (OWASP, CSV injection). Characters that would steer a terminal are escaped as
-    in messages, line ends too: a row is a line.
+    leading apostrophe (OWASP, CSV injection), as does one that starts so after apostrophes. Characters
+    that would steer a terminal are escaped, line ends too: a row is a line. `read_test_predictions`
+    undoes both. A list is written as JSON.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for row in (header, *rows):
-        writer.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
+        writer.writerow([_harmless(cell) for cell in row])
     return buffer.getvalue()
 
 
-def _harmless(cell: str) -> str:
-    shown = visible(cell)
-    return "'" + shown if cell[:1] in _STARTS else shown
+def _harmless(cell: object) -> object:
+    if isinstance(cell, list):
+        text = json.dumps(cell, ensure_ascii=False)
+        return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    if not isinstance(cell, str):
+        return cell
+    return _escaped("'" + cell if cell.lstrip("'")[:1] in _STARTS else cell)
+
+
+def _escaped(text: str) -> str:
+    """`text` in printable characters; backslashes are doubled only where they could be taken for escapes."""
+    if text.isprintable() and not _ESCAPE.search(text):
+        return text
+    return "".join(c if c.isprintable() else _code(ord(c)) for c in text.replace("\\", r"\\"))
+
+
+def _code(point: int) -> str:
+    if point < 0x100:
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda m: "\\" if m[0] == r"\\" else chr(int(m[0][2:], 16)), text)
 
 
 def predictions_csv(predictions: Iterable[AnyPrediction]) -> str:
@@ -299,11 +324,10 @@ def predictions_csv(predictions: Iterable[AnyPrediction]) -> str:
     return csv_text(("name", "label", "probability", "error", *more), rows)
 
 
-def _labels_row(p: LabelsPrediction) -> tuple[str, ...]:
+def _labels_row(p: LabelsPrediction) -> tuple[object, ...]:
     if p.error is not None:
         return (p.name, "", "", p.error)
-    names = json.dumps([label for label, _ in p.labels], ensure_ascii=False)
-    return (p.name, names, json.dumps([round(v, 6) for _, v in p.labels]), "")
+    return (p.name, [label for label, _ in p.labels], [round(v, 6) for _, v in p.labels], "")
 
 
 def rounded(value: float, half_width: float | None) -> float:
@@ -338,11 +362,10 @@ def predictions_fiftyone(predictions: Iterable[Prediction]) -> str:
     return json.dumps({"labels": targets}, ensure_ascii=False, indent=1)
 
 
-def _cell(value: Any) -> str:
-    """A list as JSON, so that any name can stand in it."""
+def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.6f}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value or ""
+    return "" if value is None else value
 
 
 def _written(p: NDArray[np.float64], predicted: Iterable[int]) -> list[str | None]:
@@ -390,8 +413,8 @@ def write_target_predictions(path: Path, results: TargetResults) -> None:
         rows = (
             (
                 r.name,
-                json.dumps(list(r.target), ensure_ascii=False),
-                json.dumps([results.names[k] for k in own], ensure_ascii=False),
+                list(r.target),
+                [results.names[k] for k in own],
                 *_written(p, own),
             )
             for r, p, own in zip(results.test, found, given, strict=True)
