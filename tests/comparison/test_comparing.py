@@ -11,9 +11,12 @@ from headstart import results
 from headstart.backbones import Backbone
 from headstart.comparison.arms import SVM, SVM_JOINED, Arm, regime_arms
 from headstart.comparison.comparing import Comparison, Outcome, compare, make_split
+from headstart.comparison.fitting import Fitter
 from headstart.comparison.result import ComparisonResult
+from headstart.comparison.views import ViewFitter, view_arms
 from headstart.data import Index
 from headstart.errors import DataError, InputError
+from headstart.progress import silent
 from headstart.training import TrainSettings
 
 BASE = TrainSettings(epochs=2, normalise=True, batch_size=16)
@@ -118,6 +121,31 @@ def test_compare__every_arm_has_every_seed(found: Comparison, indexed: Index) ->
     # The head alone has a weight and an intercept for each feature and class.
     d = found.outcomes[SVM.name][0].n_trained_parameters
     assert found.outcomes["output"][0].n_trained_parameters == d
+
+
+@pytest.mark.parametrize("arm", [SVM, *view_arms(2)], ids=lambda arm: arm.name)
+def test_fit__weights_decide_between_labels_that_contradict(
+    arm: Arm, indexed: Index, tiny: Backbone, cache: Path, tmp_path: Path
+) -> None:
+    shared: dict[str, Any] = {"backbone": tiny, "classes": indexed.classes, "test": indexed.test}
+    shared |= {"size_px": SIZE, "cache": cache, "device": "cpu", "progress": silent}
+    split = make_split(indexed, 0)
+    other = {"red": "blue", "blue": "red"}
+    wrong = [dataclasses.replace(r, label=other[r.label]) for r in split.fit]
+    accuracies = []
+    for weight in (9.0, 1 / 9):
+        right = [dataclasses.replace(r, weight=weight) for r in split.fit]
+        both = dataclasses.replace(
+            split, fit=(*right, *wrong), groups=(*split.groups, *split.groups)
+        )
+        fitter = (
+            Fitter(**shared)
+            if arm == SVM
+            else ViewFitter(records=indexed.train, n_views=2, **shared)
+        )
+        accuracies.append(fitter.fit(arm, both, tmp_path).test_correct.mean())
+    assert accuracies[0] > 0.8
+    assert accuracies[1] < 0.2
 
 
 def test_compare__tells_colours_apart(found: Comparison) -> None:

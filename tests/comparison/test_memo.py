@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from headstart.comparison import memo
 from headstart.comparison.arms import SVM, SVM_JOINED
 from headstart.comparison.comparing import Outcome, make_split
 from headstart.comparison.memo import keep, place, recall
@@ -65,3 +67,20 @@ def test_place__differs_where_the_outcome_would(indexed: Index, tmp_path: Path) 
         for arm in (SVM, SVM_JOINED)
     }
     assert len(places) == 8
+
+
+def test_place__differs_with_the_weights_of_examples(indexed: Index, tmp_path: Path) -> None:
+    split = make_split(indexed, 0)
+    first, *others = split.fit
+    heavy = replace(split, fit=(replace(first, weight=9.0), *others))
+    assert place(tmp_path, {}, heavy, SVM) != place(tmp_path, {}, split, SVM)
+
+
+def test_place__differs_with_the_code_that_makes_an_outcome() -> None:
+    for file in (
+        "comparison/fitting.py",
+        "data/decode.py",
+        "features/engines.py",
+        "backbones/taps.py",
+    ):
+        assert {file, file.split("/")[0]} & set(memo.CODE), file

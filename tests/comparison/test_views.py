@@ -13,6 +13,7 @@ from headstart.comparison.comparing import compare_with
 from headstart.comparison.views import CENTRE, POOLED, ROWS, ViewFitter, _rows, view_arms
 from headstart.data import Index
 from headstart.errors import InputError
+from headstart.features.inventory import take_inventory
 from headstart.progress import silent
 from headstart.training.batches import normalised
 from headstart.training.images import load_pixels
@@ -67,6 +68,21 @@ def test_views__are_compared_and_kept(fitter: ViewFitter, indexed: Index, cache:
     fitter._features.clear()
     fitter._extract = lambda records: pytest.fail("computed twice")  # type: ignore[method-assign]
     assert fitter._read(indexed.train[:1]).shape[1] == N_VIEWS
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_views__damaged_features_are_made_again(
+    fitter: ViewFitter, indexed: Index, tmp_path: Path, share: float
+) -> None:
+    fitter.cache = tmp_path
+    found = fitter._read(indexed.train)
+    inventory = take_inventory(tmp_path)
+    [item] = [item for item in inventory.items if item.kind == "views"]
+    assert inventory.foreign == ()
+    whole = item.path.read_bytes()
+    item.path.write_bytes(whole[: int(share * len(whole))])
+    fitter._features.clear()
+    np.testing.assert_array_equal(fitter._read(indexed.train), found)
 
 
 @pytest.mark.parametrize("n", [0, 1, 65])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from headstart.augment import SearchResult
     from headstart.data import Index, Record
 
-logger = logging.getLogger(__name__)
 app = typer.Typer(
     no_args_is_help=True, help="Augment training images: preview, learn or compare policies."
 )
@@ -230,29 +228,29 @@ def _learnt(indexed: Any, budget_s: float, seed: int, progress: Any) -> tuple[An
 
     It is kept in the cache: the same question searches once.
     """
-    import hashlib
-
     from headstart.augment import Policy, SearchSettings
     from headstart.data import training_records
     from headstart.errors import InputError
     from headstart.features import cache_folder
-    from headstart.files import write_atomically
+    from headstart.features.cores import n_cores
+    from headstart.features.engines import machine_name
+    from headstart.probe.memo import keep_json, memo_path, recall_json, report_damage
 
     records = sorted(training_records(indexed), key=lambda r: (r.digest, r.name))
     settings = SearchSettings(budget_s=budget_s, seed=seed)
-    asked = json.dumps([repr(settings), [(r.digest, r.label) for r in records]])
-    name = hashlib.sha256(asked.encode()).hexdigest()[:32]
-    kept = cache_folder() / "policies" / f"{name}.json"
-    if kept.exists():
+    machine = [machine_name(), n_cores()]  # a search ends when its time is over
+    asked = [machine, repr(settings), [(r.digest, r.label) for r in records]]
+    kept = memo_path(cache_folder(), "policies", asked, code=("augment", "cli/augment.py", "data"))
+    facts = recall_json(kept, dict[str, Any])
+    if facts is not None:
         try:
-            facts = json.loads(kept.read_text(encoding="utf-8"))
             return Policy.from_dict(facts["policy"]), float(facts["seconds"])
-        except (OSError, ValueError, KeyError, TypeError, InputError) as error:
-            logger.warning("damaged file %s (%s): it is searched again", kept, error)
+        except (ValueError, KeyError, TypeError, InputError) as error:
+            report_damage(kept, error)
     chosen, classes = _shuffled(records, 1000, seed), list(indexed.classes)
     found = _search(chosen, classes, settings, progress)
     facts = {"policy": found.policy.to_dict(), "seconds": found.seconds}
-    write_atomically(kept, json.dumps(facts).encode())
+    keep_json(kept, facts)
     return found.policy, found.seconds
 
 

@@ -21,6 +21,7 @@ from headstart.comparison.arms import Arm
 from headstart.comparison.memo import keep, place, recall
 from headstart.comparison.result import ArmResult, ComparisonResult, accuracies
 from headstart.data.groups import groups_of
+from headstart.data.weights import example_weights
 from headstart.errors import DataError, InputError
 from headstart.heads import (
     Interval,
@@ -35,6 +36,7 @@ from headstart.heads import (
 )
 from headstart.plots import Figure
 from headstart.probe.folds import N_FOLDS, judgeable, training_folds
+from headstart.probe.judging import Goal
 from headstart.probe.rules import quickest_tie
 from headstart.progress import Progress, resolve, silent
 from headstart.results import Difference
@@ -74,6 +76,10 @@ class Split:
         """Folds of `fit` for the cross-validation of a linear SVM, (n_fit,)."""
         y = np.array([r.label for r in self.fit])
         return stratified_folds(y, self.groups, n_folds=N_FOLDS, seed=self.seed)
+
+    def goal(self) -> Goal:
+        """What that cross-validation optimises: accuracy, by the weights of the examples."""
+        return Goal(weight=example_weights(self.fit))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,7 @@ class Fitter:
         if key not in self._svms:
             X, y = self._features(split.fit, self._taps(n_layers)), _labels(split.fit)
             started = time.perf_counter()
-            fitted = fit_best(X, y, split.folds())
+            fitted = fit_best(X, y, split.folds(), goal=split.goal())
             seconds = time.perf_counter() - started
             self._svms[key] = fitted, seconds + self._pass_seconds(split.fit)
         return self._svms[key]

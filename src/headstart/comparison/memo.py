@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from headstart.comparison.comparing import Outcome, Split
 
 # Rooms whose code decides an outcome.
-CODE = ("augment", "training", "heads", "probe", "text")
+CODE = (
+    "augment",
+    "backbones",
+    "comparison",
+    "data",
+    "features",
+    "heads",
+    "probe",
+    "text",
+    "training",
+)
 Bits = Annotated[str, msgspec.Meta(pattern="^[01]*$")]
 
 
@@ -33,9 +43,9 @@ def place(root: Path, identity: Mapping[str, Any], split: Split, arm: Arm) -> Pa
         **identity,
         "arm": plain,
         "seed": split.seed,
-        "fit": [(r.digest, r.label) for r in split.fit],
+        "fit": [(r.digest, r.label, r.weight) for r in split.fit],
         "groups": list(split.groups),
-        "val": [(r.digest, r.label) for r in split.val],
+        "val": [(r.digest, r.label, r.weight) for r in split.val],
     }
     return address(root / "comparisons", facts)
 

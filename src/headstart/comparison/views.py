@@ -9,9 +9,6 @@ training image as further examples. The views here are those of
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,11 +20,12 @@ from numpy.typing import NDArray
 
 from headstart.comparison.arms import Arm
 from headstart.errors import InputError, argument
-from headstart.features.cores import one_core_workers
-from headstart.features.engines import pick_device
-from headstart.files import write_atomically
+from headstart.features.cores import n_cores, one_core_workers
+from headstart.features.engines import machine_name, pick_device
 from headstart.heads.examples import normalize_rows
 from headstart.probe import fit_best
+from headstart.probe.judging import Goal
+from headstart.probe.memo import keep_arrays, memo_path, recall_arrays
 from headstart.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
 
 CENTRE, POOLED, ROWS = "centre crop", "views pooled", "views as rows"
 MOST_VIEWS = 64
+# Rooms and files whose code decides the features of views.
+CODE = ("augment", "backbones", "data", "features", "training/images.py", "training/network.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +106,14 @@ class ViewFitter:
         started = time.perf_counter()
         rows = _rows(X, arm.views)
         per_image = rows.shape[1]
+        goal = split.goal()
+        if goal.weight is not None:
+            goal = Goal(weight=goal.weight.repeat(per_image))
         fitted = fit_best(
             rows.reshape(-1, rows.shape[2]),
             y.repeat(per_image),
             split.folds().repeat(per_image),  # views of one image share a fold
+            goal=goal,
         )
         seconds = time.perf_counter() - started
         scores = _rows(self._read(seen), arm.views) @ fitted.coef.T + fitted.intercept
@@ -137,19 +141,16 @@ class ViewFitter:
     def _kept(self, records: Sequence[Record]) -> tuple[NDArray[np.float32], float]:
         """Features of all views, and the seconds that an image took; from the cache if there."""
         facts = {k: v for k, v in self.identity.items() if k not in ("classes", "test")}
-        key = json.dumps([facts, [r.digest for r in records]]).encode()
-        path = self.cache / "views" / f"{hashlib.sha256(key).hexdigest()[:32]}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return file["X"], float(file["image_s"])
-        except (OSError, ValueError, KeyError):  # not there, or damaged
-            pass
+        facts["digests"] = [r.digest for r in records]
+        machine = [machine_name(), n_cores()]  # a time is kept
+        path = memo_path(self.cache, "views", [machine, facts], code=CODE, suffix="safetensors")
+        kept = recall_arrays(path)
+        if kept is not None:
+            return kept["X"], kept["image_s"].item()
         started = time.perf_counter()
         X = self._extract(records)
         image_s = (time.perf_counter() - started) / len(records)
-        payload = io.BytesIO()
-        np.savez(payload, X=X, image_s=image_s)
-        write_atomically(path, payload.getvalue())
+        keep_arrays(path, {"X": X, "image_s": np.array(image_s)})
         return X, image_s
 
     def _extract(self, records: Sequence[Record]) -> NDArray[np.float32]:

@@ -41,6 +41,7 @@ KINDS: dict[str, Kind] = {
     "comparisons": Kind(words="outcomes of trials", grain="file"),
     "finetuning": Kind(words="fine-tuning under way", grain="folder"),
     "generality": Kind(words="outcomes of transfer layers", grain="file"),
+    "views": Kind(words="features of views of images", grain="file"),
     "policies": Kind(words="learnt policies of augmentation", grain="file"),
     "sift": Kind(words="SIFT descriptors", grain="folder"),
     "sentences": Kind(words="features of texts", grain="folder"),

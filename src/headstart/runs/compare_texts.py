@@ -15,6 +15,7 @@ from headstart.comparison.comparing import Comparison, Outcome, Split, compare_w
 from headstart.features.engines import pick_device
 from headstart.heads.costs import COSTS
 from headstart.home import expand
+from headstart.probe.memo import code_digest
 from headstart.progress import Progress, silent
 from headstart.runs.measure import Task
 from headstart.runs.networks import NetworkTrials
@@ -174,7 +175,13 @@ class TextFitter:
             stat = path.stat() if path.is_file() else None
             vectors = [self.embeddings, stat and [stat.st_size, stat.st_mtime_ns]]
         return {
-            "texts": 1,
+            "code": code_digest(
+                "runs/compare_texts.py",
+                "runs/measure.py",
+                "runs/networks.py",
+                "runs/refit.py",
+                "sources/text.py",
+            ),
             "embeddings": vectors,
             "device": pick_device(self.device or "cpu"),
             "test": [(r.digest, r.label) for r in self.test],

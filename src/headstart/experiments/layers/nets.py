@@ -24,6 +24,7 @@ from headstart.data import training_records
 from headstart.errors import InputError
 from headstart.experiments.statistics import with_statistics_of
 from headstart.features.engines import pick_device
+from headstart.probe.memo import code_digest
 from headstart.training.batches import centre, normalised
 from headstart.training.batchnorm import has_batchnorm
 from headstart.training.images import load_pixels
@@ -109,6 +110,7 @@ class Nets:
 
     def _facts(self, index: Index, settings: TrainSettings) -> dict[str, Any]:
         return {
+            "code": code_digest("experiments/layers/nets.py", "experiments/statistics.py"),
             "device": pick_device(self.device),
             "settings": settings.to_dict(),
             "preprocessing": self.make(0).preprocessing.to_dict(),
