@@ -103,6 +103,29 @@ def test_classification_metrics__intervals_hold_the_truth(n: int, K: int, streng
         assert np.mean(held) >= 0.86, name  # 95 % less three standard errors
 
 
+def test_classification_metrics__groups_widen_the_intervals_of_each_class() -> None:
+    """In each group all are right or all are wrong: 20 copies of one example say no more than it."""
+    rng = np.random.default_rng(0)
+    y, right = np.repeat(["a", "b"], 30), rng.random(60) < 0.7
+    of_a = np.where((y == "a") == right, 0.9, 0.1)
+    P = np.column_stack([of_a, 1 - of_a])
+    once = classification_metrics(y, P, ["a", "b"])
+    rows = np.repeat(np.arange(60), 20)
+    copies = classification_metrics(y[rows], P[rows], ["a", "b"], groups=rows)
+    for one, many in zip(once.classes, copies.classes, strict=True):
+        for name in ("precision", "recall", "f1"):
+            alone, together = getattr(one, name), getattr(many, name)
+            assert together.value == pytest.approx(alone.value)
+            assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.05)
+
+
+def test_classification_metrics__of_equal_probabilities_the_first_class_comes_first() -> None:
+    P = np.full((4, 3), 1 / 3)
+    found = classification_metrics(["a", "b", "c", "c"], P, ["a", "b", "c"])
+    assert found.accuracy.value == found.top_k[1].value == 0.25
+    assert found.top_k[2].value == 0.5
+
+
 def test_classification_metrics__groups_widen_the_intervals() -> None:
     rng = np.random.default_rng(0)
     K, names = 3, ["0", "1", "2"]

@@ -78,7 +78,8 @@ class ClassificationMetrics(msgspec.Struct, frozen=True, kw_only=True):
     ece : Interval
         Expected calibration error of the predicted class over equally filled bins.
     top_k : dict of int to Interval
-        Share of examples whose class is among the k most probable.
+        Share of examples whose class is among the k most probable; of equally probable ones the
+        first come first.
     cost : Estimate or None
         Mean cost of the predicted classes; None where confusions have no costs.
     reliability : tuple of Bin
@@ -129,7 +130,8 @@ def classification_metrics(
         The classes from the lowest to the highest grade, for the kappa with quadratic weights.
     groups : array-like, shape (n_samples,), optional
         Examples that are not independent of one another: patients, films. As of
-        :func:`headstart.heads.accuracy_interval`, fewer than ten groups are not heeded.
+        :func:`headstart.heads.accuracy_interval`, fewer than ten groups (for the figures of a class,
+        ten with examples of it) are not heeded.
     sample_weight : array-like, shape (n_samples,), optional
         How often each example counts, as in scikit-learn's metrics. Shares have the interval of as
         many examples as have the same variance, ``sum(w)^2 / sum(w^2)`` (Kish 1965, section 11.7).
@@ -196,7 +198,10 @@ def classification_metrics(
     share = _at_least(accuracy)
     reliability = _reliability(confidence, right, is_in, level, w)
     every = np.arange(1, 1 + min(5, K - 1))
-    place = (probabilities > own[:, None]).sum(axis=1)
+    # Of equally probable classes the first comes first, as it is the one predicted.
+    before = np.arange(K) < truth[:, None]
+    is_ahead = (probabilities > own[:, None]) | ((probabilities == own[:, None]) & before)
+    place = is_ahead.sum(axis=1)
     return ClassificationMetrics(
         n=n,
         level=level,
@@ -214,7 +219,7 @@ def classification_metrics(
         ece=_calibration_interval(errors[0], reliability),
         top_k={int(k): of_share(place < k) for k in every if k in (1, 2, 3, 5)},
         reliability=tuple(reliability),
-        classes=tuple(_of_classes(truth, predicted, names, areas[:, :, 0], level, w)),
+        classes=tuple(_of_classes(truth, predicted, names, areas[:, :, 0], level, w, groups)),
         cost=None if costs is None else _cost_interval(means[2], accuracy, np.asarray(costs)),
     )
 
@@ -423,21 +428,30 @@ def _of_classes(
     areas: NDArray[np.float64],
     level: float,
     w: NDArray[np.float64],
+    groups: ArrayLike | None,
 ) -> list[ClassMetrics]:
     found = []
+    units = None if groups is None else np.asarray(groups)
+
+    def share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Interval | None:
+        """The weighted share of hits among some examples; None where these do not count."""
+        own = w[among]
+        within = None if units is None else units[among]
+        return _weighted_share(hits[among], own, level, within) if own.sum() > 0 else None
+
     for k, name in enumerate(names):
         own, said = truth == k, predicted == k
         both, either = own & said, own | said
         is_known = bool(own.any())
-        overlap = _share(both, either, w, level) if is_known else None
+        overlap = share(both, either) if is_known else None
         area, average = (float(value) for value in areas[k])
         found.append(
             ClassMetrics(
                 name=name,
                 n=int(own.sum()),
                 n_predicted=int(said.sum()),
-                precision=_share(both, said, w, level) if is_known else None,
-                recall=_share(both, own, w, level),
+                precision=share(both, said) if is_known else None,
+                recall=share(both, own),
                 # F1 is 2J / (1 + J) of Jaccard's overlap J, a share of the union.
                 f1=None if overlap is None else Interval(*(2 * v / (1 + v) for v in overlap)),
                 roc_auc=None if np.isnan(area) else area,
@@ -445,14 +459,6 @@ def _of_classes(
             )
         )
     return found
-
-
-def _share(
-    hits: NDArray[np.bool_], among: NDArray[np.bool_], w: NDArray[np.float64], level: float
-) -> Interval | None:
-    """The weighted share of hits among some examples; None where these do not count."""
-    own = w[among]
-    return _weighted_share(hits[among], own, level) if own.sum() > 0 else None
 
 
 def _weighted_share(
