@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import struct
@@ -18,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from headstart.data.decode import is_image_name, read_rgb, upright
+from headstart.data.decode import is_image_name, read_pixels, read_rgb, upright
 from headstart.errors import DataError
+from headstart.features.store import SCHEMA
 
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("JPEG", {}),
@@ -356,3 +358,22 @@ def test_read_rgb__a_picture_taken_in_strips_is_the_same(
     whole = read_rgb(buffer.getvalue())
     monkeypatch.setattr("headstart.data.decode._STRIP_PIXELS", 100)
     assert read_rgb(buffer.getvalue()).tobytes() == whole.tobytes()
+
+
+def test_read_rgb__gives_the_pixels_that_stored_features_are_of(encode) -> None:
+    """Where this fails on purpose, raise SCHEMA, so that features of other pixels are not mixed."""
+    ramp = np.arange(256).reshape(16, 16)
+    grey = Image.fromarray(ramp.astype(np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    files = [
+        *(encode(Image.fromarray((ramp * k).astype(np.uint16))) for k in (1, 16, 257)),
+        encode(Image.fromarray((ramp * 1000).astype(np.int32)), "TIFF"),
+        encode(Image.fromarray((ramp - 9).astype(np.float32)), "TIFF"),
+        *(encode(grey.convert(mode)) for mode in ("1", "LA", "P", "RGBA")),
+        encode(grey.convert("P"), transparency=0),
+        encode(grey.convert("CMYK"), "TIFF"),
+        encode(grey.resize((8, 16)), exif=turned),
+    ]
+    pixels = b"".join(read_pixels(file).tobytes() for file in files)
+    assert {SCHEMA: hashlib.sha256(pixels).hexdigest()[:16]} == {1: "9d8b925f5585106e"}

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from headstart.data.texts import TextRecord
+from headstart.probe import memo
 from headstart.progress import silent
+from headstart.runs.measure import Task
 from headstart.sources.text import BOTH, TextSource, beside_counts, encoder_blocks, join_kinds
 from headstart.text.sentences import encode, text_digest
 from tiny_encoder import WIDTH, write_encoder
@@ -46,6 +48,18 @@ def test_candidates__layers_then_the_last_joined_then_beside_tfidf(tiny_encoder,
     macs = [source.macs(b, 2) for b in added]
     assert macs == sorted(macs)
     assert len({source.identity(b) for b in added}) == len(added)
+
+
+def test_kept_at__differs_with_the_code_that_counts(tmp_path, monkeypatch) -> None:
+    source = source_of(None, tmp_path)
+    task = Task(
+        source=source, records=source.train, folds=np.arange(6) % 3, Cs=[1.0], cache=tmp_path
+    )
+    before = task.kept_at(BOTH)
+    monkeypatch.setattr(memo, "code_digest", lambda *parts: "changed" if "text" in parts else "")
+    changed = task.kept_at(BOTH)
+    monkeypatch.setattr(memo, "code_digest", lambda *parts: "")
+    assert len({before, changed, task.kept_at(BOTH)}) == 3
 
 
 def test_candidates__own_pooling_is_what_is_joined(tmp_path) -> None:

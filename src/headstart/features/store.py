@@ -31,6 +31,7 @@ from headstart.home import cache_folder as cache_folder
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Of the layout and of how images are prepared: to be increased when the same file gives other pixels.
 SCHEMA = 1
 MANIFEST = "manifest.json"
 # Linux allows 65,530 maps per process: further shards are mapped only while they are read.

@@ -156,9 +156,9 @@ class Task:
         return replace(candidate, scores=decided)
 
     def kept_at(self, blocks: Blocks, *more: Any, code: Sequence[str] = ("heads", "probe")) -> Path:
-        """The file that keeps a candidate's scores; `code` are the rooms that decide them."""
+        """The file that keeps a candidate's scores; `code` are the rooms that decide them by its rows."""
         facts = [self._digest, self.source.identity(blocks), *more]
-        return scores_path(self.cache, facts, code=code)
+        return scores_path(self.cache, facts, code=(*code, *self.source.code))
 
     def _rows(self, blocks: Blocks) -> Any:
         return self.source.rows(blocks, self.records)

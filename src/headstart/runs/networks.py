@@ -164,7 +164,7 @@ class NetworkTrials:
         )
 
     def _kept_at(self, settings: TextTraining) -> Path:
-        code = ("heads", "probe", "text", "training")
+        code = ("heads", "probe", "training")
         return self.task.kept_at(network_blocks(settings.variant), settings.to_dict(), code=code)
 
     def _train_folds(

@@ -21,10 +21,13 @@ class Source(Protocol):
         What an example is called: ``"image"``.
     usual_name : str
         What the usual candidate is called: ``"the usual layer"``.
+    code : tuple of str
+        Rooms and files whose code decides the rows, where these are not kept under a key of their own.
     """
 
     noun: ClassVar[str]
     usual_name: ClassVar[str]
+    code: ClassVar[tuple[str, ...]]
 
     @property
     def usual(self) -> Blocks:

@@ -36,6 +36,7 @@ class ImageSource:
 
     noun: ClassVar[str] = "image"
     usual_name: ClassVar[str] = "the usual layer"
+    code: ClassVar[tuple[str, ...]] = ()
 
     backbone: Backbone
     stores: Mapping[int, FeatureStore]

@@ -30,6 +30,7 @@ class SeveralSource:
 
     noun: ClassVar[str] = ImageSource.noun
     usual_name: ClassVar[str] = ImageSource.usual_name
+    code: ClassVar[tuple[str, ...]] = ImageSource.code
 
     # at least two; in the order in which they were named; the first gives the usual layer
     of: Mapping[str, ImageSource]

@@ -176,6 +176,7 @@ class TextSource:
 
     noun: ClassVar[str] = "text"
     usual_name: ClassVar[str] = "the usual baseline"
+    code: ClassVar[tuple[str, ...]] = ("sources/text.py", "text")
 
     train: Sequence[TextRecord]
     embeddings: str | None  # a file or a published name; default: learnt from the texts
