@@ -92,8 +92,9 @@ def search(
     ] = 1000,
     size_px: Annotated[int, typer.Option("--size", help="Side in pixels.")] = 64,
     seed: Annotated[
-        int, typer.Option(help="Random seed for the images used and the search.", min=0)
+        int, typer.Option(help="Random seed for the split, the images used and the search.", min=0)
     ] = 0,
+    split: options.Split = None,
     classes_from: options.ClassesFrom = "auto",
     merge_labels: options.MergeLabels = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the policy.")] = False,
@@ -121,7 +122,12 @@ def search(
     )
     with progress_bars(quiet=as_json) as progress:
         indexed = options.index_data(
-            data, classes_from=classes_from, merge_labels=merge_labels, progress=progress
+            data,
+            split=split,
+            seed=seed,
+            classes_from=classes_from,
+            merge_labels=merge_labels,
+            progress=progress,
         )
         records, classes = _training_records(indexed, n_images, seed)
         found = _search(records, classes, settings, progress)

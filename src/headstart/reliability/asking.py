@@ -295,7 +295,11 @@ def _replayed(name: str, reached: F, random: F, steps: Sequence[int], mean: F) -
 
 
 def gain_of(differences: F, n_compared: int) -> Difference:
-    """The mean over repeats with Student's interval, corrected for several comparisons."""
+    """The mean over repeats with Student's interval, corrected for several comparisons.
+
+    Repeats draw from the same images, so the interval is that of the mean over more repeats on these data, not
+    on others (Nadeau and Bengio 2003), and docs/label-next.md says so.
+    """
     value = float(differences.mean())
     error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
     share = 1 - (1 - LEVEL) / n_compared
