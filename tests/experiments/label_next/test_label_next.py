@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +19,7 @@ from headstart.cli.app import run as command
 from headstart.data import index
 from headstart.experiments.experiment import Inputs
 from headstart.experiments.label_next.page import files, sentence
-from headstart.experiments.label_next.result import LabelNextResult
+from headstart.experiments.label_next.result import Labelled, LabelNextResult
 from headstart.experiments.onrun import OnRun, training_images
 from headstart.reliability.unlabelled import Use, UseReplay, replay_uses
 from headstart.results import Difference
@@ -121,6 +122,12 @@ def test_label_next__writes_pseudo_labels_where_the_replay_gains(
     assert all(0 < w < 1 for w in weights)
     assert len(set(weights)) > 1
     assert {r["weight"] for r in rows if r["is_pseudo_label"] == "no"} == {"1.0"}
+    odd = Labelled(
+        path="/new/Gr\u00f6\u00dfe\u00a0L.png", label="'=\u0645\u06cc\u200c", split="train"
+    )
+    text = files(msgspec.structs.replace(found, labelled=(odd,)))["pseudo-labels.csv"].decode()
+    first = next(csv.DictReader(io.StringIO(text)))
+    assert (first["image"], first["label"]) == (odd.path, odd.label), "as fit is to read them"
 
 
 def test_label_next__keeps_groups_and_weights_of_the_labelled_images(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -197,12 +199,18 @@ def files(r: LabelNextResult, _progress: Progress = silent) -> dict[str, bytes]:
 
 
 def _pseudo_labels(r: LabelNextResult) -> str:
-    """The images to train on; one without a label is a group of its own."""
+    """The images to train on; one without a label is a group of its own.
+
+    `headstart fit` reads it, so that names and labels are as they are, every cell in quotes.
+    """
     own = [(o.path, o.label, o.split, "no", json.dumps(o.weight), o.group) for o in r.labelled]
     new = [(p.path, p.label, "train", "yes", json.dumps(p.weight), p.path) for p in r.pseudo_labels]
     header = ("image", "label", "split", "is_pseudo_label", WEIGHT, GROUP)
     n_columns = len(header) if _has_groups(r) else -1
-    return csv_text(header[:n_columns], [row[:n_columns] for row in (*own, *new)])
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    rows.writerows(row[:n_columns] for row in (header, *own, *new))
+    return buffer.getvalue()
 
 
 def _has_groups(r: LabelNextResult) -> bool:
