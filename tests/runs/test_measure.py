@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,15 @@ from PIL import Image
 import headstart
 from headstart import fit
 from headstart.cli.tables import layer_tables
-from headstart.heads import search
+from headstart.data.records import Example
+from headstart.heads import Criterion, search
+from headstart.heads.costs import COSTS
 from headstart.heads.output_layer import fit_searched
 from headstart.probe import judging
 from headstart.runs.averaging import Head
 from headstart.runs.choose import Candidate
+from headstart.runs.measure import Task, measure
+from headstart.runs.objective import Objective
 from headstart.runs.run import Run
 from headstart.sources.blocks import Blocks
 
@@ -111,3 +116,34 @@ def test_fit__with_many_examples_and_classes_screens(
         for name in ("screened", "again")
     ]
     assert heads[0] == heads[1]
+
+
+def test_measure__screens_where_confusions_have_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ridge classifiers rule out has no decisions that costs could be weighed by."""
+    monkeypatch.setattr(judging, "SMALL", 100)
+    n, rng = 150, np.random.default_rng(0)
+    member = np.arange(n) % 3
+    X = (rng.normal(size=(n, 8)) + 2 * np.eye(3, 8)[member]).astype(np.float32)
+    features = {"noise": rng.normal(size=X.shape).astype(np.float32), "signal": X}
+    planned = [Blocks(taps=(name,), resolutions=(224,)) for name in features]
+    source: Any = SimpleNamespace(
+        noun="image", first=planned[1], usual=planned[1], prior=None,
+        candidates=lambda: planned, rows=lambda blocks, records: features[blocks.taps[0]],
+        macs=lambda blocks, n_classes: 1, identity=lambda blocks: list(blocks.taps),
+        code=(),
+    )  # fmt: skip
+    records = [
+        Example(name=f"{i}", label="abc"[c], digest=f"{i}", split="train")
+        for i, c in enumerate(member)
+    ]
+    costs = ((0.0, 1.0, 1.0), (2.0, 0.0, 2.0), (3.0, 3.0, 0.0))
+    task = Task(
+        source=source, records=records, folds=np.arange(n) // 3 % 5, Cs=COSTS, cache=tmp_path,
+        objective=Objective(criterion=Criterion(metric="cost", costs=costs), reason="asked"),
+    )  # fmt: skip
+    noise, signal = measure(task).candidates
+    assert noise.scores.is_screened
+    assert not signal.scores.is_screened
+    assert signal.merits.mean() > noise.merits.mean()

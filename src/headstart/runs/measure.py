@@ -146,9 +146,12 @@ class Task:
         )
 
     def decided(self, candidate: Candidate) -> Candidate:
-        """The same, correct where the class of least expected cost is the true one, if there are costs."""
+        """The same, correct where the class of least expected cost is the true one, if there are costs.
+
+        A ridge classifier keeps no decisions, so that one stays as it is.
+        """
         criterion, scores = self.goal.criterion, candidate.scores
-        if criterion.costs is None:
+        if criterion.costs is None or scores.is_screened:
             return candidate
         member = np.unique(self.y, return_inverse=True)[1]
         P = calibrate(candidate, member, self.goal.weight).probabilities(scores.decisions)
