@@ -283,6 +283,20 @@ def test_cross_validate__is_the_same_out_of_core(
     assert told[-1] == ("cross-validate", 3 * 3 * (n_classes + 1), 3 * 3 * (n_classes + 1))
 
 
+def test_cross_validate__out_of_core_gives_the_scores_of_the_cost_it_names(
+    clusters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of classes far apart every cost is as good, and scores at a smaller one are closer together."""
+    X, y = clusters(300, 10, 3, noise=0.1)
+    fold, Cs = np.arange(len(y)) // 3 % 5, (0.01, 1.0, 10.0, 100.0)
+    held = cross_validate(X, y, Cs, fold, device="cpu", tol=1e-8)
+    monkeypatch.setattr(task, "MOST_GRAM_ROWS", 0)
+    found = cross_validate(Slices(X), y, Cs, fold, device="cpu", tol=1e-8)
+    assert (found.accuracy == 1).all()
+    assert found.C == held.C
+    np.testing.assert_allclose(found.decisions, held.decisions, atol=1e-3)
+
+
 def test_linear_svm_path__is_the_same_out_of_core(
     clusters: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -367,7 +367,7 @@ def _sweep_streamed(
     merits = correct if held.is_plain else np.zeros((len(costs), n))
     gap = np.zeros((len(costs), n_splits, task.n_models))
     scores = np.empty((n, task.n_models), dtype=np.float32)
-    best, best_w = -np.inf, None
+    best, best_w = (math.inf, math.inf, math.inf), None
     n_steps = n_splits * task.n_models * len(costs)
     done = itertools.count(1)
 
@@ -379,8 +379,10 @@ def _sweep_streamed(
         for rows, found in task.held_out(solved.w, held.fold):
             scores[rows] = found
         correct[i], merits[i] = held.judge(scores)
-        if (reached := float(merit_total(merits[i]))) > best:
-            best, best_w = reached, solved.w
+        # The order of `best_of`, so that the scores are those of the cost that is reported.
+        key = (-float(merit_total(merits[i])), *from_usual(float(costs[i])))
+        if key < best:
+            best, best_w = key, solved.w
     assert best_w is not None
     for rows, found in task.held_out(best_w, held.fold):
         scores[rows] = found
