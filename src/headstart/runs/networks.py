@@ -175,6 +175,8 @@ class NetworkTrials:
         decisions = np.zeros((len(records), len(classes)), dtype=np.float32)
         layers: dict[str, NDArray[np.bool_]] = {}
         stage = f"train {settings.variant}"
+        # A candidate that its ridge classifier ruled out has no scores to compare with.
+        rivals = [c for c in rivals if not c.scores.is_screened]
         self.progress(stage, 0, len(numbers))
         for n_done, fold in enumerate(numbers, start=1):
             fit, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,18 @@ import pytest
 from PIL import Image
 
 import headstart
+from headstart.data import training_records
 from headstart.data.texts import index_texts
 from headstart.errors import DataError, InputError, RunError
+from headstart.probe.judging import Scores
+from headstart.runs.choose import Candidate
+from headstart.runs.measure import Task
 from headstart.runs.model import Model
+from headstart.runs.networks import NetworkTrials
 from headstart.runs.retrieval import index_of
+from headstart.runs.text_findings import verdict
+from headstart.sources.text import AVERAGE, WORDS
+from headstart.text.settings import TextTraining
 
 QUICK: dict[str, Any] = {"n_folds": 3, "Cs": (0.3, 3.0), "finetune": False, "encoder": "none"}
 
@@ -249,6 +258,41 @@ def test_fit__a_network_that_is_clearly_behind_is_stopped_and_noted(
     assert "TextCNN static stopped after 1 of 3 folds" in note
     assert "points behind the best candidate" in note
     assert run.metrics.text.layers is None
+
+
+def test_train_folds__compares_with_no_candidate_that_was_ruled_out(reviews, tmp_path) -> None:
+    """Its ridge classifier may be the most accurate of all, and leaves no scores."""
+    texts = training_records(index_texts(reviews))[:60]
+    y = np.array([r.label for r in texts])
+    n, truth = len(y), np.unique(y, return_inverse=True)[1]
+    nothing = np.zeros((0, 0), dtype=np.float32)
+    judged, ruled_out = (
+        Candidate(
+            blocks=blocks, macs=1, judged=np.ones(n, dtype=bool),
+            scores=Scores(
+                n_features=1, C=1.0, accuracy_by_C=(), decisions=decisions, correct=correct,
+                is_screened=decisions is nothing,
+            ),
+        )
+        for blocks, decisions, correct in (
+            (WORDS, np.eye(2, dtype=np.float32)[truth], np.arange(n) > 0),
+            (AVERAGE, nothing, np.ones(n, dtype=bool)),
+        )
+    )  # fmt: skip
+    source: Any = SimpleNamespace(texts=[r.text for r in texts], vocabulary=None)
+    task = Task(
+        source=source, records=texts, folds=np.arange(n) // 2 % 3, Cs=(1.0,), cache=tmp_path
+    )
+    trials = NetworkTrials(task=task, source=source)
+    wrong = SimpleNamespace(classes=tuple(np.unique(y)), n_trained_parameters=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headstart.runs.networks.RACE_FROM", 1)
+        patch.setattr(NetworkTrials, "train", lambda *_: wrong)
+        patch.setattr("headstart.runs.networks.network_scores", lambda *_: _never_right(_[-1]))
+        scores, _, note = trials._train_folds(TextTraining(), False, [ruled_out, judged])
+    assert scores is None
+    assert "points behind the best candidate" in note
+    assert "beats" not in verdict([judged, ruled_out])
 
 
 def _never_right(texts: list[str]) -> np.ndarray:
