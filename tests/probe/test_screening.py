@@ -9,7 +9,7 @@ from headstart.heads.costs import COSTS
 from headstart.heads.ridge import RIDGES
 from headstart.heads.search import CostSearch
 from headstart.probe import judge, judging, screening
-from headstart.probe.judging import Scores, recall
+from headstart.probe.judging import Scores, recall, recall_start
 from headstart.probe.screening import Entrant, contenders, finalists, judge_all, screen
 
 
@@ -197,6 +197,41 @@ def test_judge_all__one_that_is_hopeless_on_the_first_fold_is_tried_at_one_cost(
     assert len(solved[2]) > 1
     assert left[0] == [2, 1]
     assert left[-1] == []
+
+
+def test_judge_all__one_cost_of_a_hopeless_one_is_not_the_search_of_a_later_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was behind a rival that a later run does not have, and would be judged at that cost alone."""
+    X, y, folds = problem(n=600)
+    noise = np.random.default_rng(1).normal(size=(len(X), 100)).astype(np.float32)
+    features = {"good": X, "worse": np.hstack([0.05 * X, noise])}  # which a high cost finds
+    monkeypatch.setattr(judging, "SMALL", 0)
+    monkeypatch.setattr(judging, "MANY_HELD_OUT", 100)  # the first fold decides
+    monkeypatch.setattr(screening, "MOST_ERRORS", 1e9)  # ridge classifiers rule out nothing
+    read: list[str] = []
+
+    def run(names: list[str], cache: str) -> list[Scores]:
+        def entrant(name: str) -> Entrant:
+            def rows() -> np.ndarray:
+                read.append(name)
+                return features[name]
+
+            return Entrant(read=rows, kept_at=lambda stage: tmp_path / f"{cache} {name} {stage}")
+
+        return judge_all([entrant(name) for name in names], y, folds, Cs=COSTS)
+
+    assert run(["good", "worse"], "used")[1].is_screened
+    read.clear()
+    assert run(["good", "worse"], "used")[1].is_screened
+    assert read == []  # all is kept
+    start = recall_start(tmp_path / "used worse first fold")
+    assert start is not None
+    assert not start.is_searched
+    [fresh], [used] = run(["worse"], "fresh"), run(["worse"], "used")
+    assert start.C != fresh.C
+    assert used.C == fresh.C
+    np.testing.assert_array_equal(used.correct, fresh.correct)
 
 
 def test_contenders__are_those_that_do_not_err_half_as_often_again() -> None:

@@ -184,6 +184,8 @@ class Start:
     # (n_first_fold,); the merit of each example of that fold at `C`: of accuracy, whether it is
     # classified correctly
     merits: NDArray[Any]
+    # whether others were tried; not where the first was hopeless against a rival
+    is_searched: bool = True
 
 
 def cost_search(
@@ -222,15 +224,21 @@ def find_start(
         Given the merits at the first cost, whether to try no other.
     """
     grid = sorted(Cs)
-    nearest = min(grid, key=lambda C: (abs(math.log(C / first)), C))
+    nearest = nearest_cost(grid, first)
     known = search.solve([nearest], [0])
-    if not is_hopeless(known[nearest]):
+    is_searched = not is_hopeless(known[nearest])
+    if is_searched:
         is_open = tuple(grid) == COSTS
         known = climb(
             lambda some: search.solve(some, [0]), grid, nearest, is_open=is_open, known=known
         )
     C = best_cost(known)
-    return Start(C=C, merits=known[C])
+    return Start(C=C, merits=known[C], is_searched=is_searched)
+
+
+def nearest_cost(Cs: Sequence[float], C: float) -> float:
+    """The one of the costs with which a search that is to begin with `C` begins."""
+    return min(Cs, key=lambda own: (abs(math.log(own / C)), own))
 
 
 def fit_best(
@@ -291,7 +299,9 @@ def recall_start(path: Path) -> Start | None:
     if kept is None:
         return None
     try:
-        return Start(C=float(kept["C"][0]), merits=kept["merits"])
+        return Start(
+            C=float(kept["C"][0]), merits=kept["merits"], is_searched=bool(kept["is_searched"][0])
+        )
     except KeyError as error:
         memo.report_damage(path, error)
         return None
@@ -299,7 +309,14 @@ def recall_start(path: Path) -> Start | None:
 
 def keep_start(path: Path, start: Start) -> None:
     """Write what the first fold says to the memo file `path`, atomically."""
-    memo.keep_arrays(path, {"C": np.array([start.C]), "merits": start.merits})
+    memo.keep_arrays(
+        path,
+        {
+            "C": np.array([start.C]),
+            "merits": start.merits,
+            "is_searched": np.array([start.is_searched]),
+        },
+    )
 
 
 def keep(path: Path, scores: Scores) -> None:

@@ -27,6 +27,7 @@ from headstart.probe.judging import (
     judge,
     keep,
     keep_start,
+    nearest_cost,
     recall,
     recall_start,
     width,
@@ -321,17 +322,20 @@ def _enter(
     if known is not None:
         return known
     best = None if rival is None else rival.merits[folds == np.unique(folds)[0]]
+
+    def is_hopeless(merits: NDArray[Any]) -> bool:
+        return best is not None and is_behind(merits, best, HOPELESS)
+
+    if start is not None and not start.is_searched:
+        # One cost, of a run with perhaps another rival: it says what it would say in this one, or nothing.
+        is_same = nearest_cost(Cs, first_cost) == start.C
+        start = start if is_same and is_hopeless(start.merits) else None
     if start is not None and best is not None and is_behind(start.merits, best):
         return None
     X = entrant.read()
     search = cost_search(X, labels, folds, goal=goal, like=like)
     if start is None:
-        start = find_start(
-            search,
-            Cs,
-            first=first_cost,
-            is_hopeless=lambda merits: best is not None and is_behind(merits, best, HOPELESS),
-        )
+        start = find_start(search, Cs, first=first_cost, is_hopeless=is_hopeless)
         keep_start(start_place, start)
         if best is not None and is_behind(start.merits, best):
             return None
