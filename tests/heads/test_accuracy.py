@@ -334,10 +334,13 @@ def test_repeated__groups_widen_what_is_said_of_them() -> None:
 
 
 def test_paired_gain__of_groups_without_a_difference_is_not_certain() -> None:
-    right = np.arange(60) % 4 > 0
-    found = paired_gain(right, right, groups=np.arange(60) // 5)
+    right, groups = np.arange(60) % 4 > 0, np.arange(60) // 5
+    found = paired_gain(right, right, groups=groups)
     assert found == paired_gain(right[:12], right[:12])
     assert found.low < 0 < found.high
+    for n_repeats in (1, 3):
+        repeats = np.tile(right, (n_repeats, 1))
+        assert repeated_difference(repeats, repeats, groups=groups) == found
 
 
 @pytest.mark.parametrize("n", [6, 12, 100])

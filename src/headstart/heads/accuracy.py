@@ -511,13 +511,16 @@ def repeated_difference(
     of_example = difference.mean(axis=0)
     of_repeats = float(difference.mean(axis=1).var(ddof=1)) / n_repeats if n_repeats > 1 else 0.0
     error = float(np.sqrt(of_example.var() / n_samples + of_repeats))
-    if (units := units_of(groups)) is not None:
+    units = units_of(groups)
+    if units is not None and of_example.any():
         return _student(of_example, units, level, of_repeats)
-    if n_repeats == 1:
+    if n_repeats == 1 and units is None:
         return paired_difference(a[0], b[0], level)
+    # Where groups do not differ there is no spread to see: as of so many examples.
+    n = n_samples if units is None else int(units.max()) + 1
     mean_square = float((of_example**2).mean())
-    low, high = _adjusted(value, mean_square, n_samples, of_repeats, level)
-    centre, spread = _adjusted_moments(value, mean_square, n_samples, of_repeats)
+    low, high = _adjusted(value, mean_square, n, of_repeats, level)
+    centre, spread = _adjusted_moments(value, mean_square, n, of_repeats)
     p_value = max(
         _sign_flip(difference.sum(axis=0).astype(int)),
         float(2 * norm.sf(abs(centre) / spread)),
