@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,16 @@ from PIL import Image
 import headstart
 from headstart.data import index
 from headstart.data.records import Record
+from headstart.probe.judging import scores_of_divisions
 from headstart.runs.leaks import (
     grouped_by,
     is_series,
     leak_notes,
     neighbour_share,
+    of_one_division,
     pattern_of_series,
     photograph_times,
+    recognised,
     some_of_each,
     split_in_names,
 )
@@ -140,6 +144,22 @@ def test_leak_notes__on_real_sets(shared: Path, name: str, words: tuple[str, ...
     notes, _ = leak_notes(records, X)
     assert bool(notes) == bool(words)
     assert all(word in " ".join(notes) for word in words)
+
+
+def test_recognised__is_by_one_division_and_without_costs() -> None:
+    """What is at random and what is on unseen groups differ by their folds alone."""
+    y, rng = np.array(list("abc") * 20), np.random.default_rng(0)
+    truth = np.eye(3)[np.arange(60) % 3]
+    decisions = [(truth + rng.normal(size=(60, 3))).astype(np.float32) for _ in range(3)]
+    scores = scores_of_divisions(
+        y, 1.0, decisions, np.zeros(60), n_features=2, Cs=(1.0,), accuracy=(0.5,)
+    )
+    by_cost = replace(scores, correct=np.zeros(60, dtype=bool))  # of expected costs all are wrong
+    own = recognised(of_one_division(by_cost), y)
+    assert own.tolist() == (decisions[0].argmax(axis=1) == np.arange(60) % 3).tolist()
+    assert own.mean() < scores.correct.mean()
+    single = replace(by_cost, decisions=decisions[1], of_divisions=None)
+    assert of_one_division(single) is decisions[1]
 
 
 def test_fit__with_groups_says_what_they_cost_whatever_is_chosen(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from headstart.sources.blocks import read_blocks
 from headstart.sources.image import ImageSource
 
 if TYPE_CHECKING:
+    from headstart.probe.judging import Scores
     from headstart.runs.metrics import Results
 
 # Positions in the order of names or times within which images count as neighbours.
@@ -175,13 +176,22 @@ def with_leaks(results: Results) -> Results:
         both = results.judged & judgeable(y, folds)
         if both.any():
             scores = held_out_scores(chosen, source.rows, others, y, folds, weight)
-            right = scores.argmax(axis=1) == np.unique(y, return_inverse=True)[1]
-            own, other = chosen.scores.correct[both], right[both]
+            own, other = (recognised(s, y)[both] for s in (of_one_division(chosen.scores), scores))
             at_random, grouped = (other, own) if is_grouped else (own, other)
             of = train if is_grouped else others
             groups = groups_of([r for r, is_in in zip(of, both, strict=True) if is_in])
             notes.append(group_note(str(chosen.blocks), at_random, grouped, groups))
     return replace(results, index=replace(index, notes=(*index.notes, *notes)))
+
+
+def of_one_division(scores: Scores) -> NDArray[np.floating]:
+    """Scores (n, K) of one division into folds: the mean of several is a better classifier."""
+    return scores.decisions if scores.of_divisions is None else scores.of_divisions[0]
+
+
+def recognised(scores: NDArray[np.floating], y: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Where the highest of the scores (n, K) is that of the label, whatever a confusion costs."""
+    return np.asarray(scores.argmax(axis=1) == np.unique(y, return_inverse=True)[1])
 
 
 def some_of_each(records: Sequence[R]) -> tuple[R, ...]:
