@@ -90,4 +90,4 @@ oldest:
 	@build/oldest/bin/python -m pytest -q -m "not slow and not network" $(OLDEST)
 
 clean:
-	rm -rf $(VENV) build dist demo runs
+	rm -rf $(VENV) build dist demo

@@ -10,6 +10,7 @@ import itertools
 import logging
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -244,6 +245,12 @@ def test_commands__a_wrong_one_would_be_told(words: list[str], command: Any) -> 
 def test_make_targets__exist(words: list[str]) -> None:
     rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert set(words) <= set(rules)
+
+
+def test_make_clean__leaves_the_runs_of_the_user() -> None:
+    said = subprocess.run(["make", "-n", "clean"], cwd=ROOT, capture_output=True, text=True)
+    assert "demo" in said.stdout.split()
+    assert "runs" not in said.stdout.split()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
