@@ -67,7 +67,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     with _told(path):
         _prepare(path.parent)
-        scratch = _temporary(path)
+        scratch = temporary_name(path)
         scratch.mkdir()
         try:
             with held(scratch):
@@ -142,7 +142,7 @@ def remove_whole(path: Path) -> None:
         if path.is_symlink() or not path.is_dir():
             path.unlink()
             return
-        doomed = _temporary(path)
+        doomed = temporary_name(path)
         path.rename(doomed)
         shutil.rmtree(doomed)
 
@@ -213,7 +213,7 @@ def _written(path: Path) -> Iterator[BinaryIO]:
 def _create(path: Path) -> tuple[Path, int]:
     """A new temporary file and its handle, locked."""
     while True:
-        temporary = _temporary(path)
+        temporary = temporary_name(path)
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         _lock(handle)
         # Another process may have taken it for a dead one before it was locked.
@@ -222,7 +222,8 @@ def _create(path: Path) -> tuple[Path, int]:
         os.close(handle)
 
 
-def _temporary(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` for what becomes it; `held` while it is written, and swept away if it is left."""
     # The name may be as long as a name can be; and processes of two containers share numbers.
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.tmp")
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from headstart.export import card_text, export
-from headstart.export.card import _plain, _prose
+from headstart.export.card import plain, prose
 from headstart.heads import PairedDifference
 from headstart.runs.run import Run
 
@@ -57,12 +57,12 @@ def test_card__no_name_breaks_a_table_or_becomes_markup(run: Run) -> None:
 
 
 def test_plain__a_hard_space_is_a_space() -> None:
-    assert _plain("1.2\u00a0G of a|b") == "1.2 G of a\\|b"
+    assert plain("1.2\u00a0G of a|b") == "1.2 G of a\\|b"
 
 
 def test_prose__parameters_stay_code_and_names_are_escaped() -> None:
     text = "A fit with `prefer='cheap'` takes `a|b` and <c>, " + "a word " * 100
-    shown = _prose(text)
+    shown = prose(text)
     assert shown.startswith("A fit with `prefer='cheap'` takes \\`a\\|b\\` and \\<c\\>, ")
     assert shown.endswith("a word ")  # not cut
 
@@ -94,6 +94,13 @@ def test_card__of_a_file_with_costs_says_how_to_apply_them() -> None:
 
     assert "(probabilities[0] @ np.array(facts[" in _onnx_use("m.onnx", has_costs=True)
     assert "probabilities[0].argmax()" in _onnx_use("m.onnx", has_costs=False)
+
+
+def test_card__snippet_of_a_file_is_that_of_the_guide() -> None:
+    from headstart.export.card import _onnx_use
+
+    page = Path(__file__).parents[2] / "docs" / "export.md"
+    assert _onnx_use("photos.onnx", has_costs=False) in page.read_text("utf-8")
 
 
 def test_card__names_the_candidates_of_a_mean_and_which_model_predicts(run: Run) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 import headstart
 from headstart.backbones import Preprocessing
+from headstart.data.decode import read_rgb
 from headstart.errors import DataError, HeadstartError, InputError, OutputError, WeightsError
 from headstart.export import FromPictures, checking, export, open_classifier
 from headstart.export import __all__ as public
@@ -107,8 +108,20 @@ def test_onnx__is_run_by_onnx_runtime_alone(
     first = pictures(photos)[0]
     (tmp_path / "picture.jpg").write_bytes(first.read_bytes())
     monkeypatch.chdir(tmp_path)
-    exec(made.card.read_text().partition("```python\n")[2].partition("```")[0], {})  # as it stands
+    code = made.card.read_text().partition("```python\n")[2].partition("```")[0]  # as it stands
+    exec(code, {})
     assert capsys.readouterr().out.strip() == facts["classes"][np.argmax(by_one[0])]
+    seen, on_its_side = Image.open(first).convert("RGB"), Image.Exif()
+    on_its_side[0x0112] = 6
+    names: dict[str, Any] = {}
+    for how in ({"exif": on_its_side}, {"transparency": seen.getpixel((3, 3))}):
+        seen.save("picture.jpg", "PNG", **how)
+        exec(code, names)
+        pixels = np.array(names["picture"])
+        assert not np.array_equal(pixels, read[0])
+        np.testing.assert_array_equal(pixels, read_rgb(Path("picture.jpg")))
+        [by_run] = any_run.predict_proba([Path("picture.jpg")])
+        np.testing.assert_allclose(names["probabilities"][0], by_run, atol=0.03)
     same_shape = np.stack(read[::3])
     np.testing.assert_allclose(session.run(None, {"images": same_shape})[0], by_one[::3], atol=1e-5)
 

@@ -17,8 +17,9 @@ import pytest
 
 from headstart.errors import InputError, OutputError
 from headstart.export import export
+from headstart.export.facts import Port
 from headstart.export.text_program import Classifier
-from headstart.export.texts import check_program
+from headstart.export.texts import TextCheck, TextFacts, card_of, check_program
 from headstart.runs.run import Run
 from headstart.sources.text import TextReader
 from headstart.text import TextTraining, train_textcnn
@@ -212,7 +213,7 @@ def test_export__a_failed_replacement_leaves_the_old_export(
     rename = Path.rename
 
     def fails_at_last(self: Path, target: Path) -> Path:
-        if self.name == "tokens.py" and "partial" in str(self):
+        if self.name == "tokens.py" and self.parent.name.endswith(".tmp"):
             raise OSError(28, "No space left on device")
         return rename(self, target)
 
@@ -256,6 +257,17 @@ def test_program__snippets_of_card_and_docs_run_in_the_folder(counted: tuple[Run
     code, out, err = program(counted[1], code="".join(found[0] for found in snippets))
     assert (code, err) == (0, "")
     assert len(out.splitlines()) == 2
+
+
+def test_card__no_class_becomes_markup(counted: tuple[Run, Path]) -> None:
+    run, made = counted
+    port = Port(name="p", dtype="float32", shape=("n", 2))
+    facts = TextFacts(
+        headstart="1", classes=("<img src=x>", "[x](http://y)"), features="TF-IDF", inputs=(),
+        output=port, costs=None, scale=1.0, is_unit=True,
+    )  # fmt: skip
+    text = card_of(run, facts, TextCheck(n_texts=1, n_same_class=1, max_difference=0.0), made)
+    assert "\n\\<img src=x\\>, \\[x\\](http://y)\n" in text
 
 
 def test_program__help_hyphens_and_an_ascii_terminal(counted: tuple[Run, Path]) -> None:

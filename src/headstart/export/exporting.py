@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from headstart.export.quantising import (
     quantise,
     refuse_caution,
 )
-from headstart.files import require_file, write_atomically
+from headstart.files import held, require_file, temporary_name, write_atomically
 from headstart.progress import Progress, silent
 from headstart.runs.caution import Caution
 from headstart.runs.model import need_classes, need_images
@@ -203,38 +202,39 @@ def export(
         index = index_of(run, progress=progress)
         payload = quantise(float32, classifier, index.train, takes=takes, progress=progress)
     # The written file itself is checked, and gets its name only if it passes.
-    staged = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    staged = temporary_name(path)
     write_atomically(staged, payload)
     try:
-        check = check_file(
-            staged,
-            to,
-            run,
-            classifier,
-            takes=takes,
-            images=chosen,
-            careful=careful,
-            is_int8=precision == "int8",
-            cache=cache,
-            progress=progress,
-        )
-        loss = None
-        if index is not None:
-            loss = measure_loss(
+        with held(staged):
+            check = check_file(
                 staged,
-                float32,
+                to,
                 run,
                 classifier,
-                index.test or index.train,
                 takes=takes,
-                are_test_images=bool(index.test),
+                images=chosen,
+                careful=careful,
+                is_int8=precision == "int8",
+                cache=cache,
                 progress=progress,
             )
+            loss = None
+            if index is not None:
+                loss = measure_loss(
+                    staged,
+                    float32,
+                    run,
+                    classifier,
+                    index.test or index.train,
+                    takes=takes,
+                    are_test_images=bool(index.test),
+                    progress=progress,
+                )
         text = card_text(
             run, facts, check=check, loss=loss, file_name=path.name, n_bytes=len(payload)
         )
-        write_atomically(card, text.encode())
         staged.replace(path)
+        write_atomically(card, text.encode())
     finally:
         with contextlib.suppress(OSError):
             staged.unlink()

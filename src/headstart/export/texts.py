@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import warnings
 from dataclasses import asdict, dataclass
@@ -26,11 +25,12 @@ from headstart.errors import (
     one_line,
 )
 from headstart.export import formats
+from headstart.export.card import plain, prose
 from headstart.export.exporting import Exported
 from headstart.export.facts import Port, portable_name
 from headstart.export.formats import OPSET, need_onnx, quiet
 from headstart.export.text_program import Classifier
-from headstart.files import require_folder, write_atomically
+from headstart.files import held, require_folder, temporary_name, write_atomically
 from headstart.progress import Progress, silent
 from headstart.runs.reader_files import locate_encoder
 from headstart.runs.retrieval_texts import index_of_texts
@@ -131,17 +131,18 @@ def export_texts(
         texts, why_not = [], str(error.__cause__ or error)
     progress("export", 0, 1)
     whole = path.absolute()
-    staged = whole.with_name(f".{whole.name}.{os.getpid()}.partial")
+    staged = temporary_name(whole)
     staged.mkdir(parents=True)
     try:
-        facts = _write(staged, run.model, reader)
-        progress("export", 1, 1)
-        check = TextCheck(n_texts=0, n_same_class=0, max_difference=0.0, why_not=why_not)
-        if texts:
-            check = check_program(staged, run.model, texts)
-        write_atomically(staged / "README.md", card_of(run, facts, check, staged).encode())
-        n_bytes = sum(file.stat().st_size for file in staged.iterdir())
-        _move(staged, path)
+        with held(staged):
+            facts = _write(staged, run.model, reader)
+            progress("export", 1, 1)
+            check = TextCheck(n_texts=0, n_same_class=0, max_difference=0.0, why_not=why_not)
+            if texts:
+                check = check_program(staged, run.model, texts)
+            write_atomically(staged / "README.md", card_of(run, facts, check, staged).encode())
+            n_bytes = sum(file.stat().st_size for file in staged.iterdir())
+            _move(staged, path)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return Exported(path=path, card=path / "README.md", n_bytes=n_bytes, check=check, facts=facts)
@@ -412,15 +413,16 @@ def card_of(run: Run, facts: TextFacts, check: TextCheck, folder: Path) -> str:
     elif facts.network is not None:
         needs = "numpy and onnxruntime"
     files = ", ".join(f"`{file.name}`" for file in sorted(folder.iterdir()))
-    name = one_line(run.folder.resolve().name)
-    classes = ", ".join(one_line(c, limit=60) for c in facts.classes[:20])
+    classes = ", ".join(plain(one_line(c, limit=60)) for c in facts.classes[:20])
     more = len(facts.classes) - 20
     checked = f"Checked when it was written: {check.sentence}."
     if check.why_not:  # which may name files of this machine
         checked = "Not checked when it was written: the run's texts could not be read."
-    return f"""# {name}
+    return f"""# {plain(run.folder.resolve().name)}
 
-{run.sentence} {run.detail}
+{plain(run.sentence)}
+
+{prose(run.detail)}
 
 ## Use
 
@@ -453,6 +455,6 @@ def _encoder_line(encoder: EncoderFacts | None) -> str:
     if encoder is None:
         return ""
     return (
-        f"; sentence encoder {encoder.name}, digest {encoder.digest}, licence by its card: "
-        f"{encoder.licence}"
+        f"; sentence encoder {plain(encoder.name)}, digest {encoder.digest}, licence by its card: "
+        f"{plain(encoder.licence)}"
     )
