@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from headstart.cli.several import follows
+
 HERE = {
     "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1",
 }  # fmt: skip
@@ -52,6 +54,17 @@ def test_run__an_environment_that_does_not_fit_is_told(
     as_rank(0)
     monkeypatch.setenv("RANK", "first")
     assert "RANK must be a whole number, got 'first'" in fails("finetune", "photos")
+
+
+def test_follows__a_file_of_the_working_folder_stands_for_no_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(9)")
+    (tmp_path / "typer.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        follows(2, ["--version"], None, lambda: pytest.fail("it follows nobody"))
+    assert ended.value.code == 0
 
 
 def test_finetune__processes_must_be_one_at_least(fails: Callable) -> None:

@@ -53,7 +53,11 @@ def test_jobs__a_fit_runs_while_another_waits_and_can_be_stopped(jobs: Jobs, pho
     assert [j.id for j in jobs.listed()] == [third.id, second.id, first.id]
 
 
-def test_jobs__bad_input_is_told_at_once_or_as_one_line(jobs: Jobs, tmp_path: Path) -> None:
+def test_jobs__bad_input_is_told_at_once_or_as_one_line(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(9)")  # which stands for no module
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="`test_size` must be"):
         jobs.start("x", settings={"test_size": 2.0})
     with pytest.raises(InputError, match="not known"):

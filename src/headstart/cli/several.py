@@ -87,7 +87,8 @@ def follows(n: int, argv: Sequence[str], device: str | None, load: Callable[[], 
         if n > 1:
             from headstart.training.launching import launch
 
-            sys.exit(launch([sys.executable, "-m", "headstart", *argv], n))
+            # -P: a file of the working folder must not stand for a module.
+            sys.exit(launch([sys.executable, "-P", "-m", "headstart", *argv], n))
         return False
     from headstart.features.engines import pick_device
     from headstart.training.following import follow, lead

@@ -237,8 +237,9 @@ def _default_name(data: str) -> str:
 
 
 def _spawn() -> subprocess.Popen[str]:
+    # -P: a file of the working folder must not stand for a module.
     return subprocess.Popen(
-        [sys.executable, "-m", "headstart.web.worker"],
+        [sys.executable, "-P", "-m", "headstart.web.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
