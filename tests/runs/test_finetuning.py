@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import itertools
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,11 @@ from safetensors.torch import save_file
 
 import headstart
 import headstart.data
+from headstart.augment import parse_policy
 from headstart.backbones import load
 from headstart.data import Index
 from headstart.errors import RunError, WeightsError
+from headstart.export.hub import stage
 from headstart.heads import paired_difference
 from headstart.runs import finetuning, offer, training_plan
 from headstart.runs.fit import train
@@ -409,7 +412,10 @@ def test_train__counts_images_by_their_weights(
 ) -> None:
     (tmp_path / "weights.csv").write_text("bars,5\n")
     options = {k: v for k, v in SETTINGS.items() if k not in ("budget_s", "Cs")}
-    settings = TrainSettings(epochs=1, seed=3)
+    policy = tmp_path / "secret" / "policy.json"
+    policy.parent.mkdir()
+    policy.write_text(json.dumps(parse_policy("basic:flip=0").to_dict()))
+    settings = TrainSettings(epochs=1, seed=3, augment=str(policy))
     run = train(
         table, Asked(settings=settings, starts_from_svm=True), out=tmp_path / "run", cache=store,
         weights=str(weights), class_weight=str(tmp_path / "weights.csv"), **options,
@@ -419,6 +425,14 @@ def test_train__counts_images_by_their_weights(
     assert tuned.validation.gain is not None
     assert "weighted accuracy" in tuned.sentence
     assert run.metrics.objective.is_weighted
+    assert (
+        f"--augment {policy}" in run.provenance.command
+    )  # and nothing that is uploaded has the path
+    assert run.provenance.training["augment"] == parse_policy("basic:flip=0").to_dict()
+    stage(run, tmp_path / "up")
+    written = [p for p in (tmp_path / "up").rglob("*") if p.is_file()]
+    assert "network.safetensors" in {p.name for p in written}
+    assert [p for p in written if b"secret" in p.read_bytes()] == []
 
 
 class Stop:

@@ -332,7 +332,7 @@ class Attempt:
         """The training that was asked for, the plan of an interrupted command, or a new one."""
         if self.asked is not None:
             size = self.asked.settings.size_px or self.usual_size
-            settings = dataclasses.replace(self.asked.settings, size_px=size)
+            settings = dataclasses.replace(self.asked.by_value, size_px=size)
             return Plan(settings=settings, full_epochs=settings.epochs)
         kept_at = folder / "plan.json"
         if (kept := recall_json(kept_at, Plan)) is not None:
@@ -367,7 +367,7 @@ class Attempt:
             [s.seed, s.budget_s, s.device, s.precision, sorted(s.Cs)],
         ]
         if self.asked is not None:
-            facts.append([self.asked.settings.to_dict(), self.asked.starts_from_svm])
+            facts.append([self.asked.by_value.to_dict(), self.asked.starts_from_svm])
         if self.weight is not None:
             facts.append(self.weight.tolist())
         text = json.dumps(facts).encode("utf-8", "surrogateescape")

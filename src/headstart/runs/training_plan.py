@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headstart.augment import parse_policy
 from headstart.training import TrainSettings
 from headstart.wording import rough_time
 
@@ -67,6 +68,14 @@ class Asked:
 
     settings: TrainSettings
     starts_from_svm: bool  # whether the output layer begins as the linear SVM
+
+    @property
+    def by_value(self) -> TrainSettings:
+        """The settings with a learnt policy in place of its file, whose path is of this machine alone."""
+        augment = self.settings.augment
+        if not isinstance(augment, str) or not augment.strip().lower().endswith(".json"):
+            return self.settings
+        return dataclasses.replace(self.settings, augment=parse_policy(augment).to_dict())
 
 
 @dataclass(frozen=True, kw_only=True)
