@@ -94,8 +94,16 @@ def test_predict__a_literal_text_that_names_a_file(headstart, run, tmp_path, mon
     (tmp_path / "bad").write_text("a good film")
     assert _said(headstart("predict", run, "bad", "--csv").out) == [("bad", "pos")]
     assert _said(headstart("predict", run, "--literal", "bad", "--csv").out) == [("bad", "neg")]
-    monkeypatch.setattr("sys.stdin", io.StringIO("a bad\nfilm"))
-    assert _said(headstart("predict", run, "-", "--csv").out) == [("standard input", "neg")]
+
+
+def test_predict__standard_input_is_read_as_a_file_is(headstart, run, monkeypatch) -> None:
+    def given(raw: bytes) -> str:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="cp1252"))
+        return headstart("predict", run, "-", "--csv").out
+
+    assert _said(given(b"a bad\nfilm")) == [("standard input", "neg")]
+    assert _said(given("a bad film".encode("utf-16"))) == [("standard input", "neg")]
+    assert "not a UTF-8 text (byte 0xE9" in given("a bad film, caf\u00e9".encode("cp1252"))
 
 
 def test_predict__a_file_that_is_not_there_is_no_text(headstart, run, tmp_path) -> None:

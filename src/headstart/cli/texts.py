@@ -15,7 +15,7 @@ from headstart.cli.comparison import show_comparison, told
 from headstart.cli.console import progress_bars
 from headstart.cli.flags import flag_of
 from headstart.cli.options import default_folder, show_data
-from headstart.cli.pictures import predict_pictures
+from headstart.cli.pictures import STDIN, STDIN_NAME, predict_pictures
 from headstart.errors import DataError, InputError, did_you_mean
 from headstart.home import expand
 
@@ -165,12 +165,18 @@ def predict_given(
 def _with_standard_input(
     run: Run, given: Sequence[str], top: int, column: str | None, caution: Caution
 ) -> Iterator[Prediction]:
-    for is_stdin, part in groupby(given, lambda text: text == "-"):
-        if is_stdin:
-            names = ["standard input"]
-            yield from run.predict_texts([sys.stdin.read()], names=names, top=top, caution=caution)
-        else:
+    from headstart.data.textfiles import read_text
+
+    for is_stdin, part in groupby(given, lambda text: text == STDIN):
+        if not is_stdin:
             yield from run.iter_predict(list(part), top=top, column=column, caution=caution)
+            continue
+        try:  # the bytes: the stream would decode them by the console's code page
+            text = read_text(sys.stdin.buffer)
+        except DataError as error:
+            yield run.careful(caution).unreadable(STDIN_NAME, str(error))
+        else:
+            yield from run.predict_texts([text], names=[STDIN_NAME], top=top, caution=caution)
 
 
 def give_encoder(run: Run, name: str) -> None:

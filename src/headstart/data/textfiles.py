@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 from headstart.data.delimited import MOST_CHARACTERS
 from headstart.data.sources import missing_path, shown
@@ -71,9 +72,17 @@ def read_text_file(path: Path) -> str:
         raise DataError("not a regular file")
     try:
         with path.open("rb") as file:
-            raw = file.read(4 * MOST_CHARACTERS + 4)
+            return read_text(file)
     except OSError as error:
         raise DataError(f"it cannot be read: {error.strerror}") from None
+
+
+def read_text(file: BinaryIO) -> str:
+    """What an open file holds as one text.
+
+    Raises DataError as `read_text_file`.
+    """
+    raw = file.read(4 * MOST_CHARACTERS + 4)
     is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         text = raw.decode("utf-16" if is_utf16 else "utf-8-sig")
