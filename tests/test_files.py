@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,24 @@ def test_whole_folder__has_all_files_or_is_not_there(tmp_path: Path) -> None:
     with whole_folder(target) as scratch:
         (scratch / "whole").write_bytes(b"x")
     assert names(target) == ["whole"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="looks at the handles as POSIX has them")
+def test_whole_folder__flushes_by_handles_that_windows_could_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    modes: list[int] = []
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            modes.append(fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with whole_folder(tmp_path / "net") as scratch:
+        (scratch / "whole").write_bytes(b"x")
+    assert modes == [os.O_RDWR]
 
 
 def test_whole_folder__that_another_process_has_made_stays(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def compact(
         del tables, kept
         for shard in sources:
             if shard != new:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError, PermissionError):  # or open, on Windows
                     shard.unlink()
         n_after += (new is not None) - len(sources)
     return Compaction(

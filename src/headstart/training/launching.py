@@ -53,18 +53,26 @@ def _wait(started: Sequence[subprocess.Popen[bytes]]) -> int:
                 failed_at = time.monotonic()
             waited = 0.0 if failed_at is None else time.monotonic() - failed_at
             if waited > GRACE_S:
-                _signal(started, signal.SIGKILL if waited > KILL_S else signal.SIGTERM)
+                _signal(started, signal.SIGTERM)
+            if waited > KILL_S:
+                _kill(started)
             time.sleep(0.05)
     except BaseException:
-        _signal(started, signal.SIGKILL)
+        _kill(started)
         raise
     return max((code if code and code > 0 else int(bool(code))) for code in codes)
 
 
 def _signal(started: Sequence[subprocess.Popen[bytes]], number: int) -> None:
     for process in started:
-        with contextlib.suppress(ProcessLookupError):
+        # Windows cannot send Ctrl-C, which its terminal gives to all of them.
+        with contextlib.suppress(ProcessLookupError, ValueError):
             process.send_signal(number)
+
+
+def _kill(started: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in started:  # Windows has no SIGKILL
+        process.kill()
 
 
 @contextlib.contextmanager
