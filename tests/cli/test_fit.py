@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from headstart.errors import InputError
+from headstart.runs.provenance import command
+from headstart.runs.settings import FitSettings, TextSettings, settings_from
 
 
 def test_fit__shows_the_table_the_sentence_and_where_the_report_is(
@@ -238,3 +245,51 @@ def test_fit__force_replaces_the_run_of_the_same_name(
     said = headstart(*words, "--folds", "50")
     assert "runs/photos is taken, so the run will be runs/photos-2 (--force replaces" in said.err
     assert re.search(r"cross-validation in \d+ folds, .* too few for --folds 50", said.err)
+
+
+EVERY = (
+    FitSettings(
+        data="-photos", budget_s=1234567.25, backbone="embedded,other", resolutions=(160, 224),
+        split="s.csv", test_size=0.123456789, finetune=False, image_column="-i", label_column="l",
+        split_column="s", group_column="g", group_by="p[0-9]+", weight_column="w", exact=True,
+        metric="quadratic_kappa", ordered="a,b", class_weight="balanced", at_precision=0.95,
+        classes_from="outer", merge_labels=True, fixes="f.csv", n_folds=7, repeats=2, seed=3,
+        Cs=(0.12345678, 10.0), prefer="cheap", crop="squash", precision="float32", prompts="p.txt",
+        device="cpu", engine="ray", address="ray://a:1", n_workers=2,
+    ),
+    FitSettings(
+        data="photos", weights="w.safetensors", arch="timm:a?b=1", costs="c.csv", at_recall=0.5
+    ),
+    FitSettings(data="photos", multi_label=";"),
+    FitSettings(data="photos", label_columns="red,is_*"),
+    FitSettings(data="photos", target_column="--age"),
+    TextSettings(
+        data="t.csv", text="t", label="l", embeddings="e", encoder="none", epochs=3, budget_s=90.0
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", EVERY)
+def test_fit__the_command_of_a_run_asks_for_the_same(
+    headstart: Callable, monkeypatch: pytest.MonkeyPatch, asked: FitSettings | TextSettings
+) -> None:
+    found: list[Any] = []
+
+    def fit(data: str, **given: Any) -> None:
+        own = {f.name for f in dataclasses.fields(asked)}
+        found.append(settings_from(type(asked), data, {k: v for k, v in given.items() if k in own}))
+        raise InputError("that is all")
+
+    monkeypatch.setattr("headstart.fit", fit)
+    monkeypatch.setattr("headstart.data.texts.is_text_table", lambda data, **_: data == "t.csv")
+    said = headstart(*shlex.split(command(asked))[1:])
+    assert "that is all" in said.err
+    assert found == [asked]
+
+
+def test_fit__every_setting_has_its_option_in_the_command_of_a_run() -> None:
+    for kind in (FitSettings, TextSettings):
+        given = [asked.to_dict() for asked in EVERY if type(asked) is kind]
+        usual = {f.name: f.default for f in dataclasses.fields(kind)}
+        shared = set() if kind is FitSettings else {f.name for f in dataclasses.fields(FitSettings)}
+        assert {k for k in usual if all(g[k] == usual[k] for g in given)} <= shared

@@ -29,6 +29,14 @@ USUAL_TRAINING: dict[str, Any] = {"epochs": 6}
 TRAINING_OPTIONS = frozenset(
     {"tap", "epochs", "lr", "layer_decay", "optimizer", "batch_size", "bn", "augment"}
 )
+# Where the option of `headstart fit` is not the name of the setting.
+_FLAGS = {
+    "budget_s": "--budget",
+    "n_folds": "--folds",
+    "Cs": "--C",
+    "group_column": "--group",
+    "n_workers": "--workers",
+}
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "openvino")
 
 
@@ -98,25 +106,42 @@ def data_digest(index: Examples[Any]) -> str:
 
 def command(settings: Settings) -> str:
     """The command line that repeats the fit."""
+    return _line("fit", settings.data, _options(settings))
+
+
+def _line(verb: str, data: str, options: Sequence[str]) -> str:
+    named = [*options, "--", data] if data.startswith("-") else [data, *options]
+    return shlex.join(["headstart", verb, *named])
+
+
+def _options(settings: Settings) -> list[str]:
+    """What differs from the defaults."""
+    words: list[str] = []
     defaults = type(settings)(data="")
-    words = ["headstart", "fit", settings.data]
-    names = {"budget_s": "budget", "n_folds": "folds", "Cs": "C", "group_column": "group"}
     for field, value in settings.to_dict().items():
         if field == "data" or value == getattr(defaults, field):
             continue
         if field == "finetune":
             words.append("--no-finetune")
             continue
+        flag = _FLAGS.get(field, "--" + field.replace("_", "-"))
         if value is True:
-            words.append("--" + field.replace("_", "-"))
+            words.append(flag)
             continue
         text = str(value)
-        if field == "ordered" and not isinstance(value, str):
+        if field == "budget_s":
+            text = f"{_number(value)}s"
+        elif field == "ordered" and not isinstance(value, str):
             text = csv_line(value)
         elif isinstance(value, tuple):
-            text = ",".join(f"{v:g}" for v in value)
-        words += ["--" + names.get(field, field).replace("_", "-"), text]
-    return shlex.join(words)
+            text = ",".join(map(_number, value))
+        words += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+    return words
+
+
+def _number(value: float) -> str:
+    """All its digits: ``0.1``, ``10``."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def csv_line(names: Sequence[str]) -> str:
@@ -134,8 +159,7 @@ def training_command(settings: Settings, asked: Asked) -> str:
     from headstart.training import TrainSettings
 
     given = asked.settings
-    words = shlex.split(command(settings))
-    words[1:2] = ["finetune"]
+    words = _options(settings)
     if "--precision" in words:  # which is that of the features
         at = words.index("--precision")
         del words[at : at + 2]
@@ -156,7 +180,7 @@ def training_command(settings: Settings, asked: Asked) -> str:
             words += ["--set", f"{field}={json.dumps(value)}"]
     if not asked.starts_from_svm and given.regime != "scratch":
         words.append("--random-head")
-    return shlex.join(words)
+    return _line("finetune", settings.data, words)
 
 
 def package_versions() -> dict[str, str]:
