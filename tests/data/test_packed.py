@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from headstart.data import index
 from headstart.data.packed import find_parts, is_packed, read_part
 from headstart.data.parts import Part
+from headstart.data.tarshards import _Counted, _groups
 from headstart.data.texts import is_text_table
 from headstart.errors import DataError, OutputError
 from packing import Picture, pictures, write_folder, write_parquet, write_shards, write_tar
@@ -283,6 +287,35 @@ def test_index__a_damaged_shard_gives_what_is_whole(
     found = index(tmp_path / "s", cache=tmp_path / "cache")
     assert 12 < len(found) < 24
     assert any("damaged from here on" in q.reason for q in found.quarantine)
+
+
+def test_index__a_shard_that_unpacks_to_far_more_than_its_bytes_ends_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart.data.tarshards.BOMB_BYTES", 1 << 20)
+    files = {f"{i}.{s}": d for i, (b, c) in enumerate(pictures(12)) for s, d in (("jpg", b), ("cls", c.encode()))}  # fmt: skip
+    files |= {f"z{i}.{s}": d for i in range(9) for s, d in (("jpg", bytes(1 << 20)), ("cls", b"cat"))}  # fmt: skip
+    whole = write_tar(tmp_path / "whole.tar", files)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(whole.read_bytes()))
+    found = index(tmp_path / "a.tar.gz", cache=tmp_path / "cache")
+    assert len(found) == 12
+    told = {q.name: q.reason for q in found.quarantine}
+    assert "unpacks to more than 100 times its size" in told["a.tar.gz"]
+    assert 1 < len(told) < 6
+
+
+def test_read_part__holds_one_image_of_a_key_and_no_endless_header(tmp_path: Path) -> None:
+    [(first, label)] = pictures(1)
+    files = {"a.1.jpg": first, "a.2.jpg": first + b"x", "a.3.png": b"y", "a.cls": label.encode()}
+    path = write_tar(tmp_path / "a.tar", files)
+    with tarfile.open(path) as archive:
+        [group] = _groups(archive, _Counted(io.BytesIO()))
+    assert group.files == {"1.jpg": first, "cls": label.encode()}
+    for how in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        with tarfile.open(path, "w", format=how) as archive:
+            archive.addfile(tarfile.TarInfo("n" * (2 << 20)))
+        with pytest.raises(DataError, match="a header of 2,0"):
+            find_parts(str(path))
 
 
 def bad_parquet(path: Path, **columns: list[object]) -> Path:

@@ -23,7 +23,7 @@ _CHUNK_BYTES = 1 << 20
 _MAX_UNPACKED_BYTES = 8 << 30
 _MAX_MEMBERS = 1_000_000
 # Images are already compressed; larger content with a ratio of a hundred is a zip bomb.
-_BOMB_RATIO, _BOMB_BYTES = 100, 64 << 20
+BOMB_RATIO, BOMB_BYTES = 100, 64 << 20
 LITTER = frozenset(["__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"])
 
 
@@ -153,7 +153,7 @@ def _check_size(infos: list[zipfile.ZipInfo], archive: Path, called: str) -> Non
         raise DataError(f"{called} unpacks to more than 8 GB: refused")
     if len(infos) > _MAX_MEMBERS:
         raise DataError(f"{called} holds more than {_MAX_MEMBERS:,} files: refused")
-    if unpacked > max(_BOMB_BYTES, _BOMB_RATIO * packed):
+    if unpacked > max(BOMB_BYTES, BOMB_RATIO * packed):
         raise DataError(
             f"{called} holds {packed:,} bytes that unpack to {unpacked:,}, which no pictures "
             "do: the archive is refused"
