@@ -22,6 +22,11 @@ def test_find_images__expands_folders_in_natural_order(tree, monkeypatch) -> Non
     assert all(p.is_absolute() and p.is_file() for p, _ in find_images(["set"]))
 
 
+def test_find_images__digits_that_are_no_numbers_are_letters(tree) -> None:
+    root = tree({"5²7.png": 1, "٣.png": 2, "5.png": 3})
+    assert [p.name for p, _ in find_images([root])] == ["5.png", "5²7.png", "٣.png"]
+
+
 def test_find_images__warns_of_what_it_leaves_out(tree, monkeypatch, caplog) -> None:
     root = tree({"1.png": 1, "notes.txt": "x", ".2.png": 2})
     assert len(find_images([root])) == 1

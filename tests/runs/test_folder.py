@@ -155,6 +155,12 @@ def test_usual_name__is_taken_though_a_run_is_there(tmp_path: Path) -> None:
     assert free_name("data/photos", parent=tmp_path) == tmp_path / "photos-2"
 
 
+def test_usual_name__is_not_the_folder_of_the_uploads(tmp_path: Path) -> None:
+    for data in ("uploads", "my/uploads/", "uploads.csv"):
+        assert usual_name(data, parent=tmp_path).name == "run-uploads"
+    assert usual_name("uploads", parent=tmp_path, suffix="-map").name == "uploads-map"
+
+
 def test_check_output__what_a_killed_check_left_is_no_hindrance(tmp_path: Path) -> None:
     (tmp_path / f".headstart-probe-{os.getpid()}").mkdir()
     check_output(tmp_path / "run", force=False)

@@ -77,7 +77,7 @@ def name_sources(images: Any) -> dict[Source, str]:
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key for natural order: ``img2`` before ``img10``."""
     parts = re.split(r"([0-9]+)", name)
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p.lower()) for p in parts if p]
+    return [(0, int(p), "") if "0" <= p[0] <= "9" else (1, 0, p.lower()) for p in parts if p]
 
 
 def _expand(text: str) -> list[Path]:

@@ -40,6 +40,8 @@ SCHEMA = 1
 T = TypeVar("T")
 # The corrections that a run was made with (`fit --fixes`), under this name whatever they were called.
 FIXES = "fixes.csv"
+# The folder among the runs for what `headstart web` is given: no run takes its name.
+UPLOADS = "uploads"
 _TRIES = 3
 _PROBE = ".headstart-probe-"
 # What a disk or a folder refuses.
@@ -57,7 +59,8 @@ _DISK = (
 def usual_name(data: str, *, parent: Path = Path("runs"), suffix: str = "") -> Path:
     """``runs/<data>``: where a run is written by default, if no other one is there."""
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem).strip("-.")
-    return parent / f"{stem or 'run'}{suffix}"
+    name = f"{stem or 'run'}{suffix}"
+    return parent / (f"run-{name}" if name == UPLOADS else name)
 
 
 def free_name(data: str, *, parent: Path = Path("runs"), suffix: str = "") -> Path:

@@ -15,6 +15,7 @@ from headstart.data.tables import TABLE_SUFFIXES
 from headstart.errors import DataError, HeadstartError, RunError, one_line
 from headstart.files import digest_file
 from headstart.home import expand
+from headstart.runs.folder import UPLOADS
 from headstart.runs.result import METRICS
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from headstart.runs.retrieval import TrainingImages
     from headstart.runs.run import Run
 
-UPLOADS = "uploads"
 TABLES = TABLE_SUFFIXES | ANNOTATION_SUFFIXES
 MAX_UPLOAD_GB = 2
 N_FOLDERS = 500

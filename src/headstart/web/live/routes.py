@@ -17,12 +17,11 @@ from fastapi.responses import JSONResponse, Response
 
 from headstart.errors import HeadstartError, InputError, OutputError, one_line
 from headstart.home import cache_folder
-from headstart.runs.folder import free_name
+from headstart.runs.folder import UPLOADS, free_name
 from headstart.web import html
 from headstart.web.answers import describe
 from headstart.web.live import view
 from headstart.web.live.bins import MAX_MB, Bins, Gone
-from headstart.web.workspace import UPLOADS
 
 if TYPE_CHECKING:
     from headstart.web.jobs import Jobs
