@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich import box
 from rich.cells import cell_len
 from rich.table import Table
+from rich.text import Text
 
 from headstart.cli.console import console
 
@@ -28,6 +29,20 @@ def printed(*tables: Table, width: int) -> str:
     assert max(map(cell_len, text.split("\n"))) <= width
     assert "…" not in text
     return text
+
+
+@pytest.mark.parametrize("width", [120, 80, 24])
+def test_print__brackets_of_a_name_are_no_markup(width: int) -> None:
+    names = ("img[a].jpg", "a[/b].jpg", "[unk]", "[red]x")
+    table = Table(title="[bold]taps")
+    table.add_column("[i]file", overflow="fold")
+    table.add_column("class [b]")
+    for name in names:
+        table.add_row(name, name)
+    text = printed(table, width=width)
+    for name in names:
+        assert text.count(name) == 2
+    assert all(part in text for part in ("[bold]taps", "class [b]"))
 
 
 def wide_table(rows: int = 3) -> Table:
@@ -75,7 +90,7 @@ def test_print__a_table_that_fits_is_as_it_was() -> None:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("layer")
     table.add_column("accuracy", justify="right")
-    table.add_row("conv1", "[bold]93.2 *[/bold]")
+    table.add_row("conv1", Text("93.2 *", style="bold"))
     lines = [line.rstrip() for line in printed(table, width=40).strip("\n").split("\n")]
     assert lines[1:] == ["  layer   accuracy", " ──────────────────", "  conv1     93.2 *", ""]
 

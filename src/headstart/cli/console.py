@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def console(*, stderr: bool = False) -> Console:
     """A Rich console; it heeds NO_COLOR and the terminal's width.
 
-    Whatever it is given to show, names that would steer the terminal come out escaped, and no cell
-    of a table is cut off.
+    Whatever it is given to show, names that would steer the terminal come out escaped, brackets are
+    not markup, and no cell of a table is cut off.
     """
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
@@ -58,7 +58,7 @@ def console(*, stderr: bool = False) -> Console:
                 text, style, control = segment
                 yield segment if control else Segment(_visible_lines(text), style)
 
-    return Careful(stderr=stderr, highlight=False, soft_wrap=False)
+    return Careful(stderr=stderr, highlight=False, markup=False, soft_wrap=False)
 
 
 def _visible_lines(text: str) -> str:
@@ -102,7 +102,7 @@ def answer(
     show(figures, out)
     print_answer(figures["sentence"], figures.get("detail", ""), out)
     for name, path in (("page", page), *(("file", file) for file in files)):
-        out.print(f"{name:<8} {path}", markup=False, soft_wrap=True)
+        out.print(f"{name:<8} {path}", soft_wrap=True)
 
 
 def print_answer(sentence: str, detail: str, out: Console) -> None:
@@ -115,7 +115,7 @@ def print_answer(sentence: str, detail: str, out: Console) -> None:
 def print_prose(text: str, out: Console, *, style: str | None = None) -> None:
     """A sentence, wrapped between words on a terminal, and on one line in files and pipes."""
     is_wrapped = out.is_terminal or out.width < BOXED
-    out.print(text, style=style, markup=False, soft_wrap=not is_wrapped)
+    out.print(text, style=style, soft_wrap=not is_wrapped)
 
 
 def answer_with_page(

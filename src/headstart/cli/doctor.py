@@ -119,26 +119,26 @@ def _show(found: Examination) -> None:
 
     out = console()
     versions = ", ".join(f"{k} {v}" for k, v in found.versions.items())
-    out.print(f"headstart {found.headstart}: {versions}\n", markup=False, soft_wrap=True)
+    out.print(f"headstart {found.headstart}: {versions}\n", soft_wrap=True)
     for finding in found.findings:
         line = Text(f"{finding.mark:<8} ", style=STYLES[finding.mark])
         line.append(f"{finding.about}: {finding.says}", style="default")
         out.print(line, soft_wrap=True)
         if finding.advice:
-            out.print(f"{'':9}-> {finding.advice}", markup=False, soft_wrap=True)
+            out.print(f"{'':9}-> {finding.advice}", soft_wrap=True)
     if found.engines:
         out.print("\nImages a second of the embedded network, forward passes alone:")
     for trial in found.engines:
         rate = trial.error or f"{trial.images_per_s:8,.0f}"
-        out.print(f"  {trial.engine:<26} {rate}", markup=False, soft_wrap=True)
+        out.print(f"  {trial.engine:<26} {rate}", soft_wrap=True)
     if by_cores := found.images_per_s_by_cores:
         rates = ", ".join(f"{n} {rate:,.0f}" for n, rate in by_cores.items())
-        out.print(f"  in float32, by cores:      {rates}", markup=False, soft_wrap=True)
+        out.print(f"  in float32, by cores:      {rates}", soft_wrap=True)
     for advice in found.advice:
-        out.print(f"\n{advice}", markup=False)
+        out.print(f"\n{advice}")
     n_problems = sum(f.mark == "problem" for f in found.findings)
     n_notes = sum(f.mark == "note" for f in found.findings)
-    out.print(f"\nproblems: {n_problems}, notes: {n_notes}", markup=False)
+    out.print(f"\nproblems: {n_problems}, notes: {n_notes}")
 
 
 def _precision_advice(bfloat16: bool) -> str:

@@ -85,8 +85,7 @@ def show(sections: Sequence[pages.Section], out: Console) -> None:
     tables = iter(fitted([_table(s.table, s.caption) for s in sections if s.table], out))
     for section in sections:
         if section.table:
-            # Brackets of an interval are not markup.
-            out.print(next(tables), markup=False)
+            out.print(next(tables))
         for line in section.text:
             print_prose(line, out)
 

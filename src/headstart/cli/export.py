@@ -147,7 +147,7 @@ def export(
     if made.loss is not None:
         rows.append(("loss", made.loss.sentence))
     for name, value in rows:
-        show.print(f"{name:<7} {value}", markup=False, soft_wrap=True)
+        show.print(f"{name:<7} {value}", soft_wrap=True)
 
 
 def _export_probabilities(run: str, out: Path | None, *, force: bool, as_json: bool) -> None:
@@ -177,9 +177,7 @@ def _export_probabilities(run: str, out: Path | None, *, force: bool, as_json: b
     left_out = ""
     if found.n_left_out:
         left_out = f"; {found.n_left_out:,} left out, as they are the only ones, or the only group, of their class"
-    console().print(
-        f"file    {path}  {len(found.names):,} images{left_out}", markup=False, soft_wrap=True
-    )
+    console().print(f"file    {path}  {len(found.names):,} images{left_out}", soft_wrap=True)
 
 
 def _shape(port: Port) -> str:
@@ -239,6 +237,6 @@ def push(
         return
     show = console()
     for name, n_bytes in done.files:
-        show.print(f"{n_bytes:>12,}  {name}", markup=False, soft_wrap=True)
+        show.print(f"{n_bytes:>12,}  {name}", soft_wrap=True)
     where = done.url or f"{only_write} (nothing was uploaded)"
-    show.print(f"written: {where}", markup=False, soft_wrap=True)
+    show.print(f"written: {where}", soft_wrap=True)

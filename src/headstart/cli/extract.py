@@ -108,7 +108,7 @@ def _show(done: Extracted) -> None:
     out, made = console(), done.extraction
 
     def say(text: str) -> None:
-        out.print(text, markup=False, soft_wrap=True)
+        out.print(text, soft_wrap=True)
 
     if done.classes:
         say(f"classes: {name_classes(done.classes)}")

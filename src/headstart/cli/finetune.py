@@ -370,10 +370,10 @@ def _find_rate(
         return
     out = console()
     for line in rate_lines(found):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     if found.suggestion is not None:
         command = f"headstart finetune {data} --regime {arm.name} --lr {found.suggestion:.1g}"
-        out.print(f"train    {command}", markup=False, soft_wrap=True)
+        out.print(f"train    {command}", soft_wrap=True)
 
 
 def _require_batchnorm(net: Backbone) -> None:

@@ -392,11 +392,11 @@ def show(run: Run) -> None:
     if run.metrics.text is not None:
         print_prose(run.metrics.text.verdict, out)
     for line in finetuning_lines(run.metrics.finetuning):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     for line in threshold_lines(run.metrics.thresholds):
         print_prose(line, out)
     print_prose(accuracy_line(run.metrics), out)
     print_answer(run.sentence, run.detail, out)
-    out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
+    out.print(f"report   {run.report()}", soft_wrap=True)
     given = "IMAGES..." if run.metrics.noun == "image" else '"SOME TEXT"'
-    out.print(f"predict  headstart predict {run.folder} {given}", markup=False, soft_wrap=True)
+    out.print(f"predict  headstart predict {run.folder} {given}", soft_wrap=True)

@@ -56,7 +56,7 @@ def frames(
             others = counted(made.n_left_out, "other file")
             lines.insert(1, f"{others} in {source} left out: neither videos nor files of pages")
         for line in lines:
-            show.print(one_line(line, limit=400), markup=False, soft_wrap=True)
+            show.print(one_line(line, limit=400), soft_wrap=True)
     for name, reason in made.failed.items():
         typer.echo(f"headstart: {one_line(name)}: {reason}", err=True)
     if made.failed:

@@ -227,21 +227,19 @@ def _show(predictions: Iterator[AnyPrediction], *, form: str) -> int:
         if p.error is not None:
             failed += 1
             reason = re.sub(r"^cannot use '.*?': ", "", p.error)  # the name stands before it
-            out.print(f"{one_line(p.name)}: {reason}", markup=False, soft_wrap=True)
+            out.print(f"{one_line(p.name)}: {reason}", soft_wrap=True)
             continue
-        out.print(one_line(p.name), style="bold", markup=False, soft_wrap=True)
+        out.print(one_line(p.name), style="bold", soft_wrap=True)
         if not isinstance(p, Prediction):
             for line in target_lines(p):
-                out.print(f"  {line}", markup=False, soft_wrap=True)
+                out.print(f"  {line}", soft_wrap=True)
             continue
         width = max(len(label) for label, _ in p.top)
         for label, probability in p.top:
             bar = "█" * round(20 * probability)
-            out.print(
-                f"  {one_line(label):<{width}}  {100 * probability:5.1f} %  {bar}", markup=False
-            )
+            out.print(f"  {one_line(label):<{width}}  {100 * probability:5.1f} %  {bar}")
         for line in _more(p):
-            out.print(f"  {one_line(line)}", markup=False, soft_wrap=True)
+            out.print(f"  {one_line(line)}", soft_wrap=True)
     return failed
 
 

@@ -99,7 +99,7 @@ def similar(
     else:
         for number, result in enumerate(results, start=1):
             query = one_line(Path(result.query).name)
-            console().print(query, style="bold", markup=False, soft_wrap=True)
+            console().print(query, style="bold", soft_wrap=True)
             _answer(result, folder / f"{number:03d}", accuracy, as_json=False)
 
 

@@ -14,6 +14,7 @@ from headstart.wording import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from headstart.data.summary import Duplicates
     from headstart.runs.result import CandidateResult, FinetuningResult, FitResult
@@ -87,12 +88,11 @@ def _layer_table(
     candidates: Sequence[CandidateResult], *, title: str, noun: str, is_known: bool
 ) -> Table:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     from headstart.runs.report.story import row_name
 
-    table = Table(box=box.SIMPLE_HEAD, title=escape(one_line(title)) or None, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=one_line(title) or None, title_justify="left")
     table.add_column("layer" if noun == "image" else "candidate")
     table.add_column("features", justify="right")
     sizes = list(dict.fromkeys(c.resolution for c in candidates))
@@ -159,16 +159,18 @@ def runs_table(rows: Sequence[ComparedRun]) -> Table:
     return table
 
 
-def _cell(candidate: CandidateResult, *, is_known: bool) -> str:
+def _cell(candidate: CandidateResult, *, is_known: bool) -> Text:
+    from rich.text import Text
+
     tie = "~" if candidate.tie and is_known else " "
     mark = "*" if candidate.chosen else tie
     value = f"{100 * candidate.cv.value:.1f}"
     if candidate.cv_metric is not None:
         value = f"{candidate.cv_metric.value:.3f}".replace("-", "−")
     if candidate.screened:
-        return f"({value})"
+        return Text(f"({value})")
     text = f"{value} {mark}" if is_known else f"– {mark}"
-    return f"[bold]{text}[/bold]" if candidate.chosen else text
+    return Text(text, style="bold" if candidate.chosen else "")
 
 
 def finetuning_lines(tuned: FinetuningResult | None) -> Iterator[str]:

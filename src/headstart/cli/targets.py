@@ -43,10 +43,10 @@ def show_targets(run: TargetRun) -> None:
     if (labels := metrics.labels or metrics.cv_labels) is not None:
         out.print(_labels_table(labels))
         if len(labels.labels) > N_SHOWN:
-            out.print(f"and {len(labels.labels) - N_SHOWN} more, in metrics.json", markup=False)
+            out.print(f"and {len(labels.labels) - N_SHOWN} more, in metrics.json")
     print_answer(run.sentence, run.detail, out)
-    out.print(f"report   {run.report()}", markup=False, soft_wrap=True)
-    out.print(f"predict  headstart predict {run.folder} IMAGES...", markup=False, soft_wrap=True)
+    out.print(f"report   {run.report()}", soft_wrap=True)
+    out.print(f"predict  headstart predict {run.folder} IMAGES...", soft_wrap=True)
 
 
 def _labels_table(found: LabelsFigures) -> Table:

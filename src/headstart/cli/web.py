@@ -61,8 +61,8 @@ def web(
         if as_json:
             echo_json({"url": url, "runs": str(runs)}, indent=None)
         else:
-            console().print(f"page     {url}", markup=False, soft_wrap=True)
-            console().print("stop     Ctrl-C", markup=False)
+            console().print(f"page     {url}", soft_wrap=True)
+            console().print("stop     Ctrl-C")
         if open_browser:
             typer.launch(url)
 

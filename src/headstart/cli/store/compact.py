@@ -31,6 +31,6 @@ def compact(as_json: options.AsJsonObject = False) -> None:
         echo_json({"root": str(inventory.root), **facts})
         return
     out = console()
-    out.print(f"{before:,} shards are {after:,} now" if after < before else f"nothing to merge: {before:,} {'shard' if before == 1 else 'shards'}", markup=False)  # fmt: skip
+    out.print(f"{before:,} shards are {after:,} now" if after < before else f"nothing to merge: {before:,} {'shard' if before == 1 else 'shards'}")  # fmt: skip
     if n_damaged:
-        out.print(f"{n_damaged} damaged left as they are: headstart store verify", markup=False)
+        out.print(f"{n_damaged} damaged left as they are: headstart store verify")

@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from headstart.cli import options
 from headstart.cli.console import console, echo_json
 from headstart.cli.store.showing import inventory_here, size, under
@@ -33,16 +31,14 @@ def list_(as_json: options.AsJsonObject = False) -> None:
         echo_json(_as_json(inventory))
         return
     out = console()
-    out.print(
-        f"{one_line(str(inventory.root))}: {size(inventory.n_bytes)}", markup=False, soft_wrap=True
-    )
+    out.print(f"{one_line(str(inventory.root))}: {size(inventory.n_bytes)}", soft_wrap=True)
     tables = [_feature_table(inventory.features)] if inventory.features else []
     if kinds := _by_kind(inventory):
         tables.append(_kind_table(kinds))
     if tables:
         out.print(*tables)
     for line in _left_alone(inventory):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _feature_table(keys: Sequence[Features]) -> Table:
@@ -65,7 +61,7 @@ def _feature_table(keys: Sequence[Features]) -> Table:
             name += f" {facts.get('weights', key.path.name)[:8]}"
         bad = f"\n{key.n_damaged} damaged" if key.n_damaged else ""
         table.add_row(
-            escape(name), f"{key.size_px or ''}", escape(how), f"{key.n_rows:,}{bad}",
+            name, f"{key.size_px or ''}", how, f"{key.n_rows:,}{bad}",
             size(key.n_bytes), _when(key.last_used),
         )  # fmt: skip
     return table

@@ -49,8 +49,8 @@ def move(
         return
     out = console()
     verb = "copied" if keep else "moved"
-    out.print(f"{verb} {done.n_files:,} files, {size(done.n_bytes)}, each read back", markup=False)
+    out.print(f"{verb} {done.n_files:,} files, {size(done.n_bytes)}, each read back")
     if done.stayed:
-        out.print(f"{len(done.stayed)} files could not be removed from {one_line(str(root))}", markup=False, soft_wrap=True)  # fmt: skip
-    out.print("Headstart must be told where it is now; put this into your shell's profile:", markup=False)  # fmt: skip
-    out.print(f"  {next_step}", markup=False, soft_wrap=True)
+        out.print(f"{len(done.stayed)} files could not be removed from {one_line(str(root))}", soft_wrap=True)  # fmt: skip
+    out.print("Headstart must be told where it is now; put this into your shell's profile:")  # fmt: skip
+    out.print(f"  {next_step}", soft_wrap=True)

@@ -87,7 +87,7 @@ def prune(
         failed = [{"path": str(d.path), "reason": d.reason} for d in stayed]
         echo_json({"removed" if is_done else "would_remove": facts, "stayed": failed})
     elif is_done:
-        console().print(f"removed {size(sum(g.n_bytes for g in going))}", markup=False)
+        console().print(f"removed {size(sum(g.n_bytes for g in going))}")
     if stayed:
         first = stayed[0]
         raise OutputError(
@@ -152,14 +152,14 @@ def _show_plan(inventory: Inventory, going: Sequence[Removal]) -> None:
         if len(items) > N_NAMED:
             total = size(sum(g.n_bytes for g in items))
             where = f"{under(inventory.root, folder)}/: {len(items):,} items"
-            out.print(f"{total:>9}  {where}", markup=False, soft_wrap=True)
+            out.print(f"{total:>9}  {where}", soft_wrap=True)
             continue
         for item in items:
             rows = "" if item.n_rows is None else f"{item.n_rows:,} rows of "
             line = f"{size(item.n_bytes):>9}  {rows}{under(inventory.root, item.path)}: {item.why}"
-            out.print(line, markup=False, soft_wrap=True)
+            out.print(line, soft_wrap=True)
     total = size(sum(g.n_bytes for g in going))
-    out.print(f"{total:>9}  in all" if going else "nothing to remove", markup=False)
+    out.print(f"{total:>9}  in all" if going else "nothing to remove")
 
 
 def _agreed() -> bool:

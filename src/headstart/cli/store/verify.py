@@ -39,11 +39,11 @@ def verify(as_json: options.AsJsonObject = False) -> None:
         echo_json(facts | {"damaged": damaged, "advice": mends})
     else:
         out = console()
-        out.print(f"{found.n_files:,} files read, {size(found.n_bytes)}", markup=False)
+        out.print(f"{found.n_files:,} files read, {size(found.n_bytes)}")
         for damage in found.damaged:
-            out.print(f"damaged  {under(inventory.root, damage.path)}: {damage.reason}", markup=False, soft_wrap=True)  # fmt: skip
+            out.print(f"damaged  {under(inventory.root, damage.path)}: {damage.reason}", soft_wrap=True)  # fmt: skip
         for line in mends or ["all as it should be"]:
-            out.print(line, markup=False, soft_wrap=True)
+            out.print(line, soft_wrap=True)
     if found.damaged:
         raise typer.Exit(1)
 
