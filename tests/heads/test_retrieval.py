@@ -120,3 +120,17 @@ def test_measure_retrieval__few_perfect_queries_are_not_certain() -> None:
         assert interval.value == 1.0
         assert 0.7 < interval.low < 0.8  # Wilson's of 12 of 12 is 0.757
     assert found.mean_average_precision.low < 0.9
+
+
+def test_measure_retrieval__copies_of_a_query_in_a_group_say_no_more_than_it() -> None:
+    rng = np.random.default_rng(0)
+    gallery, labels = rng.normal(size=(30, 2)), np.repeat(["a", "b"], 15)
+    gallery[:15, 0] += 1
+    queries, asked = rng.normal(size=(40, 2)), np.repeat(["a", "b"], 20)
+    rows = np.repeat(np.arange(40), 20)
+    once = measure_retrieval(queries, asked, gallery, labels)
+    copies = measure_retrieval(queries[rows], asked[rows], gallery, labels, groups=rows)
+    pairs = [*zip(once.precision, copies.precision, strict=True)]
+    for one, many in (*pairs, (once.mean_average_precision, copies.mean_average_precision)):
+        assert many.value == pytest.approx(one.value)
+        assert many.high - many.low == pytest.approx(one.high - one.low, rel=0.1)

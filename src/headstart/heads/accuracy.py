@@ -179,17 +179,17 @@ def accuracy_interval(
     return share_interval(share, hits.size / design_effect(hits, groups), level)
 
 
-def design_effect(hits: NDArray[np.bool_], groups: ArrayLike | None) -> float:
-    """Variance of the share between groups over that of independent samples, at least 1."""
+def design_effect(hits: NDArray[np.bool_ | np.float64], groups: ArrayLike | None) -> float:
+    """Variance of the mean between groups over that of independent samples, at least 1."""
     if groups is None:
         return 1.0
     units = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     if units.size != hits.size:
         raise ValueError(f"correct and groups differ in length: {hits.size} and {units.size}")
     sizes = np.bincount(units)
-    independent = float(hits.mean() * (1 - hits.mean())) / hits.size
-    if len(sizes) < FEW_GROUPS or independent == 0:
+    if len(sizes) < FEW_GROUPS or (hits == hits[0]).all():
         return 1.0
+    independent = float(hits.var()) / hits.size
     residuals = np.bincount(units, weights=hits) - hits.mean() * sizes
     n = len(sizes)
     between = n / (n - 1) * float((residuals**2).sum()) / hits.size**2

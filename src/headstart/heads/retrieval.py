@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
-from headstart.heads.accuracy import share_interval
+from headstart.heads.accuracy import design_effect, share_interval
 from headstart.results import Interval
 
 __all__ = ["Retrieval", "average_precision", "measure_retrieval", "nearest", "precision_at"]
@@ -107,6 +107,7 @@ def measure_retrieval(
     gallery: ArrayLike,
     gallery_labels: ArrayLike,
     ks: Sequence[int] = (1, 5, 10),
+    groups: ArrayLike | None = None,
 ) -> Retrieval:
     """Precision at k and mean average precision; relevant is what has the query's label.
 
@@ -121,6 +122,8 @@ def measure_retrieval(
     gallery_labels : array-like of shape (n,)
     ks : sequence of int >= 1
         Those above n are left out.
+    groups : array-like of shape (q,), optional
+        Of the queries, as of :func:`headstart.heads.accuracy_interval`.
 
     Returns
     -------
@@ -139,6 +142,7 @@ def measure_retrieval(
     if not counted.any():
         raise ValueError("no query has a row of its label in the gallery")
     Q, asked = Q[counted], asked[counted]
+    units = None if groups is None else np.asarray(groups)[counted]
     n = G.shape[0]
     wanted = sorted({k for k in ks if 1 <= k <= n})
     precisions = np.empty((len(asked), len(wanted)))
@@ -151,8 +155,8 @@ def measure_retrieval(
         averages[block] = (at_place * relevant).sum(axis=1) / hits[:, -1]
     return Retrieval(
         ks=tuple(wanted),
-        precision=tuple(_mean_interval(column) for column in precisions.T),
-        mean_average_precision=_mean_interval(averages),
+        precision=tuple(_mean_interval(column, units) for column in precisions.T),
+        mean_average_precision=_mean_interval(averages, units),
         by_class={str(c): float(averages[asked == c].mean()) for c in np.unique(asked)},
         n_queries=len(asked),
         n_left_out=int((~counted).sum()),
@@ -191,11 +195,11 @@ def _checked(queries: Any, gallery: Any) -> tuple[Any, Any]:
     return Q, G
 
 
-def _mean_interval(values: NDArray[np.float64]) -> Interval:
+def _mean_interval(values: NDArray[np.float64], groups: ArrayLike | None) -> Interval:
     """Of shares; Wilson's where each is 0 or 1, else with one more at each end for the variance."""
-    value, n = float(values.mean()), len(values)
+    value, n = float(values.mean()), len(values) / design_effect(values, groups)
     if np.isin(values, (0.0, 1.0)).all():
         return share_interval(value, n, 0.95)
-    squares = float(((values - value) ** 2).sum()) + value**2 + (1 - value) ** 2
+    squares = n * float(values.var()) + value**2 + (1 - value) ** 2
     half = 1.96 * (squares / (n + 1)) ** 0.5 / (n + 2) ** 0.5
     return Interval(value, max(0.0, value - half), min(1.0, value + half))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headstart.data import read_rgb
+from headstart.data.groups import groups_of
 from headstart.data.sources import printable
 from headstart.errors import DataError, RunError, argument, one_line
 from headstart.files import digest_file
@@ -255,7 +256,9 @@ class TrainingImages:
             return None
         G, Q = self.X[: len(self.records)], self.X[len(self.records) :]
         labels = [r.label for r in self.records]
-        return measure_retrieval(Q, [r.label for r in self.held_out], G, labels, KS)
+        return measure_retrieval(
+            Q, [r.label for r in self.held_out], G, labels, KS, groups_of(self.held_out)
+        )
 
 
 def _notes(run: Run, indexed: Index, *, n_same: int) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.data.groups import groups_of
 from headstart.data.textfiles import is_table_name, names_a_file, read_text_file
 from headstart.data.texts import index_texts
 from headstart.errors import DataError, RunError, argument
@@ -71,7 +72,9 @@ def similar_texts(
     labels = [r.label for r in records]
     measured: Retrieval | None = None
     if {r.label for r in test}.intersection(labels):
-        measured = measure_retrieval(queries, [r.label for r in test], gallery, labels, KS)
+        measured = measure_retrieval(
+            queries, [r.label for r in test], gallery, labels, KS, groups_of(test)
+        )
     near = [records[others[i]] for i in rows]
     return SimilarResult(
         sentence=answer([r.label for r in near], "text"),
