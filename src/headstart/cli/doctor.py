@@ -9,7 +9,8 @@ import msgspec
 import typer
 
 from headstart.cli import options
-from headstart.cli.console import console, echo_json
+from headstart.cli.console import console, echo_json, progress_bars
+from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
     from headstart.features.trial import Trial
@@ -42,7 +43,8 @@ def doctor(
 
         headstart doctor --no-speed
     """
-    found = examine(device, speed=speed)
+    with progress_bars(quiet=as_json) as progress:
+        found = examine(device, speed=speed, progress=progress)
     if as_json:
         echo_json(found)
     else:
@@ -66,7 +68,7 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
 
 
-def examine(device: str | None, *, speed: bool = True) -> Examination:
+def examine(device: str | None, *, speed: bool = True, progress: Progress = silent) -> Examination:
     """Examine this installation; `speed`: time the engines."""
     import headstart
     from headstart.features.cores import n_cores
@@ -77,7 +79,7 @@ def examine(device: str | None, *, speed: bool = True) -> Examination:
 
     chosen, cache = pick_device(device), cache_place()
     weights = list(examination.examine_weights())
-    trials, by_cores = _trials(chosen) if speed else ([], {})
+    trials, by_cores = _trials(chosen, progress) if speed else ([], {})
     findings = [
         *examination.examine_machine(chosen),
         *(examination.examine_engines(trials, chosen) if speed else ()),
@@ -99,7 +101,7 @@ def examine(device: str | None, *, speed: bool = True) -> Examination:
     )
 
 
-def _trials(device: str) -> tuple[list[Trial], dict[int, float]]:
+def _trials(device: str, progress: Progress) -> tuple[list[Trial], dict[int, float]]:
     """Of the embedded network; with random weights where its own are missing or damaged."""
     from headstart.backbones import load
     from headstart.errors import WeightsError
@@ -110,8 +112,10 @@ def _trials(device: str) -> tuple[list[Trial], dict[int, float]]:
         backbone = load("embedded")
     except WeightsError:
         backbone = load("embedded", pretrained=False)
-    trials = try_engines(backbone, device=device, cache=cache_folder())
-    return trials, rates_by_cores(backbone, cache=cache_folder()) if device == "cpu" else {}
+    place = cache_folder()
+    trials = try_engines(backbone, device=device, cache=place, progress=progress)
+    on_cpu = device == "cpu"
+    return trials, rates_by_cores(backbone, cache=place, progress=progress) if on_cpu else {}
 
 
 def _show(found: Examination) -> None:

@@ -187,12 +187,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def missing_path(
     path: Path, *, what: str = "file or folder", also: Sequence[str] = ()
 ) -> DataError:
-    """The error for a path that is not there, with the nearest name beside it or in ``also``."""
+    """The error for a path that is not there, with the nearest name beside it or, of a bare name, in ``also``."""
     try:
         near = [p.name for p in path.parent.iterdir()]
     except (OSError, ValueError):
         near = []
-    found = difflib.get_close_matches(path.name, [*near, *also], n=3, cutoff=0.6)
+    names = [*near, *(also if path == Path(path.name) else ())]
+    found = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
     close = [str(path.parent / name) if name in near else name for name in found]
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     return DataError(f"no such {what}: {shown(path)}.{one_line(hint) or ' Check the path.'}")

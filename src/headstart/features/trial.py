@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from headstart.features.cores import n_cores, one_core_workers
 from headstart.features.engines import Engine, choose_engine, has_bfloat16
 from headstart.features.torchengine import TorchEngine
+from headstart.progress import Progress, silent
 
 if TYPE_CHECKING:
     from headstart.backbones import Backbone
@@ -30,10 +31,12 @@ class Trial:
     error: str | None = None
 
 
-def try_engines(backbone: Backbone, *, device: str, cache: Path) -> list[Trial]:
+def try_engines(
+    backbone: Backbone, *, device: str, cache: Path, progress: Progress = silent
+) -> list[Trial]:
     """Time each engine on random images at the backbone's own resolution, fastest first."""
     precisions = ["float32", *(["bfloat16"] if has_bfloat16(device) else [])]
-    trials = []
+    trials: list[Trial] = []
     for precision in precisions:
         makers: dict[str, Callable[[str], Engine]] = {
             f"torch {device} {precision}": lambda p: TorchEngine(backbone, p, device),
@@ -42,28 +45,31 @@ def try_engines(backbone: Backbone, *, device: str, cache: Path) -> list[Trial]:
             ),
         }
         for name, make in makers.items():
+            progress("time engines", len(trials), len(precisions) * len(makers))
             try:
                 engine = make(precision)
                 rate = images_per_s(engine, backbone.preprocessing.size_px)
                 trials.append(Trial(engine=engine.name, images_per_s=rate))
             except Exception as error:  # a runtime that fails is a finding, not a failure
                 trials.append(Trial(engine=name, images_per_s=None, error=str(error)))
+    progress("time engines", len(trials), len(trials))
     unique = {t.engine: t for t in trials}
     return sorted(unique.values(), key=lambda t: -(t.images_per_s or 0))
 
 
-def rates_by_cores(backbone: Backbone, *, cache: Path) -> dict[int, float]:
+def rates_by_cores(
+    backbone: Backbone, *, cache: Path, progress: Progress = silent
+) -> dict[int, float]:
     """Images per second of the CPU engine of an extraction on 1, 2, 4, ... cores and on all."""
     counts = sorted({2**k for k in range(n_cores().bit_length())} | {n_cores()})
     size = backbone.preprocessing.size_px
-    return {
-        n: images_per_s(
-            choose_engine(backbone, n_images=10**6, device="cpu", cache=cache, n_threads=n),
-            size,
-            n_images=N_IMAGES // 2,
-        )
-        for n in counts
-    }
+    rates = {}
+    for done, n in enumerate(counts):
+        progress("time cores", done, len(counts))
+        engine = choose_engine(backbone, n_images=10**6, device="cpu", cache=cache, n_threads=n)
+        rates[n] = images_per_s(engine, size, n_images=N_IMAGES // 2)
+    progress("time cores", len(counts), len(counts))
+    return rates
 
 
 def images_per_s(engine: Engine, size_px: int, *, n_images: int = N_IMAGES) -> float:

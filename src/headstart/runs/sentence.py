@@ -87,7 +87,7 @@ def detail(
     if least is not None:
         shown = (
             f"only differences of about {100 * least:.0f} points or more"
-            if least <= 1
+            if least < 1
             else "no difference"
         )
         few = f"With {examples or counted(n, 'example')} {shown} would show."

@@ -147,7 +147,7 @@ def _replay(r: LabelNextResult) -> list[Section]:
             p.name,
             words.percent(p.accuracy),
             str(p.gain),
-            _worth(r, p.worth),
+            _worth(p.worth) if p.is_better else words.NOTHING,
             "better" if p.is_better else "not significant",
         ]
         for p in r.played
@@ -180,7 +180,7 @@ def _played_on(r: LabelNextResult) -> str:
     return f"{r.n_played:,} of the run's {r.n_labelled:,} own training images, drawn at random, each class with its share"
 
 
-def _worth(r: LabelNextResult, worth: float | None) -> str:
+def _worth(worth: float | None) -> str:
     return "more than all" if worth is None else f"{worth:.0f}"
 
 
